@@ -1,0 +1,1 @@
+"""Sensor calibration: arrays in, `SensorProfile` out. Reads no image files."""

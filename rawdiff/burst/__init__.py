@@ -1,0 +1,1 @@
+"""Grouping, alignment and merging of bursts."""

@@ -1,0 +1,1 @@
+"""The diffusion core: schedules, processes, one reverse step, samplers, consistency."""

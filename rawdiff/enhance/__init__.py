@@ -1,0 +1,1 @@
+"""Enhancers on linear light."""

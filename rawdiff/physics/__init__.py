@@ -1,0 +1,1 @@
+"""The laws of the sensor: encodings, operators, the exposure process, likelihoods."""

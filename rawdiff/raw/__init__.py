@@ -1,0 +1,1 @@
+"""Files of photographs: decoding, tags, the mosaic, the DNG writer."""

@@ -1,0 +1,1 @@
+"""Dark raw captures with known truth, from clean photographs."""

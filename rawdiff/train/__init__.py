@@ -1,0 +1,1 @@
+"""Training: photographs, synthesis, loss, loop, checkpoint."""
