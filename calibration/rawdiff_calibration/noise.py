@@ -86,11 +86,14 @@ class NoiseModel:
         if frames <= 0:
             raise ValueError(f"cannot average {frames} frames")
         root = float(np.sqrt(frames))
-        floor = [np.sqrt(read**2 + self.quantisation_dn**2 / 12) / root for read in self.read_noise_dn]
+        red, green, blue = (
+            float(np.sqrt(read**2 + self.quantisation_dn**2 / 12)) / root for read in self.read_noise_dn
+        )
+        gain_red, gain_green, gain_blue = (gain / frames for gain in self.gain_dn_per_e)
         return replace(
             self,
-            gain_dn_per_e=tuple(k / frames for k in self.gain_dn_per_e),
-            read_noise_dn=tuple(float(f) for f in floor),
+            gain_dn_per_e=(gain_red, gain_green, gain_blue),
+            read_noise_dn=(red, green, blue),
             tukey_lambda=None,
             tukey_scale_dn=None,
             row_noise_dn=self.row_noise_dn / root,
