@@ -60,7 +60,7 @@ def test_tiles_with_the_halo_give_the_bits_of_the_whole(method: Method, phase: C
     pieces = torch.full_like(whole, torch.nan)
     for tile in plan_tiles(70, 90, size, HALO[method], align=2):
         part = demosaic(mosaic[tile.outer], phase, method, GAINS)
-        pieces[:, *tile.inner] = part[:, *tile.inner_in_outer]
+        pieces[(slice(None), *tile.inner)] = part[(slice(None), *tile.inner_in_outer)]
     assert torch.equal(pieces, whole)
 
 
@@ -105,11 +105,14 @@ def test_the_smallest_frames_pass(method: Method) -> None:
 
 
 # The filters of figure 2 of Malvar, He, Cutler (ICASSP 2004), in units of 1/8.
-GREEN = (
-    np.array([[0, 0, -1, 0, 0], [0, 0, 2, 0, 0], [-1, 2, 4, 2, -1], [0, 0, 2, 0, 0], [0, 0, -1, 0, 0]]) / 8
-)
-BESIDE = np.array([[0, 0, .5, 0, 0], [0, -1, 0, -1, 0], [-1, 4, 5, 4, -1], [0, -1, 0, -1, 0], [0, 0, .5, 0, 0]]) / 8  # fmt: skip
-OPPOSITE = np.array([[0, 0, -1.5, 0, 0], [0, 2, 0, 2, 0], [-1.5, 0, 6, 0, -1.5], [0, 2, 0, 2, 0], [0, 0, -1.5, 0, 0]]) / 8  # fmt: skip
+GREEN = "0 0 -1 0 0; 0 0 2 0 0; -1 2 4 2 -1; 0 0 2 0 0; 0 0 -1 0 0"
+BESIDE = "0 0 .5 0 0; 0 -1 0 -1 0; -1 4 5 4 -1; 0 -1 0 -1 0; 0 0 .5 0 0"
+BELOW = "0 0 -1 0 0; 0 -1 4 -1 0; .5 0 5 0 .5; 0 -1 4 -1 0; 0 0 -1 0 0"
+OPPOSITE = "0 0 -1.5 0 0; 0 2 0 2 0; -1.5 0 6 0 -1.5; 0 2 0 2 0; 0 0 -1.5 0 0"
+
+
+def taps(text: str) -> np.ndarray:
+    return np.array([row.split() for row in text.split(";")], dtype=float)
 
 
 def test_malvar_is_the_published_filter_bank() -> None:
@@ -118,11 +121,11 @@ def test_malvar_is_the_published_filter_bank() -> None:
     plane = mosaic.double().numpy()
     expected = {
         (1, 0, 0): GREEN, (1, 1, 1): GREEN,
-        (0, 0, 1): BESIDE, (0, 1, 0): BESIDE.T, (0, 1, 1): OPPOSITE,
-        (2, 0, 1): BESIDE.T, (2, 1, 0): BESIDE, (2, 0, 0): OPPOSITE,
+        (0, 0, 1): BESIDE, (0, 1, 0): BELOW, (0, 1, 1): OPPOSITE,
+        (2, 0, 1): BELOW, (2, 1, 0): BESIDE, (2, 0, 0): OPPOSITE,
     }  # fmt: skip
     for (channel, row, column), kernel in expected.items():
-        filtered = torch.from_numpy(convolve(plane, kernel, mode="mirror"))
+        filtered = torch.from_numpy(convolve(plane, taps(kernel) / 8, mode="mirror"))
         error = rgb[channel, row::2, column::2] - filtered[row::2, column::2]
         assert error.abs().max() < 1e-6, (channel, row, column)
 
@@ -134,8 +137,8 @@ def menon_by_masks(mosaic: np.ndarray, phase: CfaPhase) -> np.ndarray:
         masks[channel, row::2, column::2] = 1
     is_red, is_green, is_blue = masks.astype(bool)
 
-    def filtered(plane: np.ndarray, taps: list[float], *, rows: bool) -> np.ndarray:
-        kernel = np.array(taps)[None, :]
+    def filtered(plane: np.ndarray, kernel_taps: list[float], *, rows: bool) -> np.ndarray:
+        kernel = np.array(kernel_taps)[None, :]
         return convolve(plane, kernel if rows else kernel.T, mode="mirror")
 
     candidates, activity = [], []
@@ -151,8 +154,8 @@ def menon_by_masks(mosaic: np.ndarray, phase: CfaPhase) -> np.ndarray:
     rows_win = activity[1] >= activity[0]
     green = np.where(rows_win, *candidates)
 
-    def directional(plane: np.ndarray, taps: list[float]) -> np.ndarray:
-        return np.where(rows_win, filtered(plane, taps, rows=True), filtered(plane, taps, rows=False))
+    def directional(plane: np.ndarray, along: list[float]) -> np.ndarray:
+        return np.where(rows_win, filtered(plane, along, rows=True), filtered(plane, along, rows=False))
 
     def follow(green: np.ndarray, mask: np.ndarray) -> np.ndarray:
         gap = np.where(mask, mosaic - green, 0)
@@ -160,10 +163,8 @@ def menon_by_masks(mosaic: np.ndarray, phase: CfaPhase) -> np.ndarray:
         return np.where(mask, mosaic, green + both)
 
     red, blue = follow(green, is_red), follow(green, is_blue)
-    red_first = np.where(is_blue, mosaic + directional(np.where(is_green, red - blue, 0), [0.5, 0, 0.5]), red)
-    blue_first = np.where(
-        is_red, mosaic - directional(np.where(is_green, red - blue, 0), [0.5, 0, 0.5]), blue
-    )
+    gap = directional(np.where(is_green, red - blue, 0), [0.5, 0, 0.5])
+    red_first, blue_first = np.where(is_blue, mosaic + gap, red), np.where(is_red, mosaic - gap, blue)
     mean = [1 / 3, 1 / 3, 1 / 3]
     green = np.where(is_red, mosaic - directional(red_first - green, mean), np.where(
         is_blue, mosaic - directional(blue_first - green, mean), green))  # fmt: skip
