@@ -1,0 +1,96 @@
+"""Places in a mosaic: which pixels belong to which CFA plane, and the means of blocks of them.
+
+A monochrome sensor (phase None) is one plane `Y` at every pixel.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+CfaPhase = Literal["RGGB", "GRBG", "GBRG", "BGGR"]
+Mosaic = NDArray[np.float32]
+Plane = NDArray[np.float32]
+Matrix = NDArray[np.float64]
+
+_SITES: dict[str, tuple[tuple[int, int], ...]] = {
+    "RGGB": ((0, 0), (0, 1), (1, 0), (1, 1)),
+    "GRBG": ((0, 1), (0, 0), (1, 1), (1, 0)),
+    "GBRG": ((1, 0), (1, 1), (0, 0), (0, 1)),
+    "BGGR": ((1, 1), (1, 0), (0, 1), (0, 0)),
+}
+
+
+def plane_names(phase: CfaPhase | None) -> tuple[str, ...]:
+    """Names of the planes: R, Gr, Gb, B, or Y for a monochrome sensor."""
+    return ("Y",) if phase is None else ("R", "Gr", "Gb", "B")
+
+
+def color_names(phase: CfaPhase | None) -> tuple[str, ...]:
+    """Names of the colours: R, G, B, or Y for a monochrome sensor."""
+    return ("Y",) if phase is None else ("R", "G", "B")
+
+
+def color_planes(phase: CfaPhase | None) -> tuple[tuple[int, ...], ...]:
+    """Indices of the planes of each colour: Gr and Gb share one, so that greens stay tied."""
+    return ((0,),) if phase is None else ((0,), (1, 2), (3,))
+
+
+def plane_slices(phase: CfaPhase | None) -> tuple[tuple[slice, slice], ...]:
+    """Row and column slice of each plane in a mosaic `[H, W]`."""
+    if phase is None:
+        return ((slice(None), slice(None)),)
+    return tuple((slice(row, None, 2), slice(column, None, 2)) for row, column in _SITES[phase])
+
+
+def split_planes(mosaic: NDArray[np.generic], phase: CfaPhase | None) -> list[NDArray[np.generic]]:
+    """Views of the planes of a mosaic `[H, W]`, each `[H/2, W/2]` (the mosaic itself if monochrome)."""
+    return [mosaic[place] for place in plane_slices(phase)]
+
+
+def block_means(plane: NDArray[np.floating], block: int) -> Matrix:
+    """Means of whole `block` x `block` squares of a plane, `[H // block, W // block]`.
+
+    Rows and columns beyond the last whole block are left out.
+    """
+    rows, columns = plane.shape[0] // block, plane.shape[1] // block
+    if rows == 0 or columns == 0:
+        raise ValueError(f"a plane of {plane.shape} has no whole block of {block}")
+    used = plane[: rows * block, : columns * block]
+    # Columns first: numpy sums a contiguous last axis pairwise, which keeps float32 sums exact enough.
+    sums = used.reshape(rows * block, columns, block).sum(axis=2)
+    means: Matrix = sums.reshape(rows, block, columns).sum(axis=1, dtype=np.float64) / block**2
+    return means
+
+
+def fit_smooth(grid: Matrix, degree: int) -> Matrix:
+    """Least-squares Chebyshev coefficients `[degree + 1, degree + 1]` of a grid of block means.
+
+    Cells that are NaN are left out; terms of a total degree above `degree` are zero.
+    """
+    rows, columns = grid.shape
+    y = np.polynomial.chebyshev.chebvander(_centres(rows), degree)
+    x = np.polynomial.chebyshev.chebvander(_centres(columns), degree)
+    terms = [(i, j) for i in range(degree + 1) for j in range(degree + 1 - i) if i < rows and j < columns]
+    design = np.stack([np.outer(y[:, i], x[:, j]).ravel() for i, j in terms], axis=1)
+    known = np.isfinite(grid.ravel())
+    solution, *_ = np.linalg.lstsq(design[known], grid.ravel()[known], rcond=None)
+    coefficients = np.zeros((degree + 1, degree + 1))
+    for (i, j), value in zip(terms, solution, strict=True):
+        coefficients[i, j] = value
+    return coefficients
+
+
+def evaluate_smooth(coefficients: Matrix, shape: tuple[int, int]) -> Plane:
+    """The smooth surface of `fit_smooth` at every pixel of a plane of `shape`."""
+    degree = coefficients.shape[0] - 1
+    y = np.polynomial.chebyshev.chebvander(_centres(shape[0]), degree)
+    x = np.polynomial.chebyshev.chebvander(_centres(shape[1]), degree)
+    return np.asarray((y @ coefficients @ x.T), dtype=np.float32)
+
+
+def _centres(count: int) -> Matrix:
+    """Centres of `count` equal cells of [-1, 1]."""
+    return (np.arange(count) * 2 + 1) / count - 1
