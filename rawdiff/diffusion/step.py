@@ -8,6 +8,7 @@ map's; all coefficients may be maps.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -71,8 +72,10 @@ def keep_eta(eta: float) -> KRule:
 def keep_zeta(zeta: float) -> KRule:
     """k = sqrt(1 - zeta) C_s / C_t (DiffPIR, Zhu et al. 2023)."""
 
+    share = math.sqrt(1 - zeta)
+
     def rule(now: Coefficients, then: Coefficients) -> Tensor:
-        return (1 - zeta) ** 0.5 * keep_all(now, then)
+        return share * keep_all(now, then)
 
     return rule
 
