@@ -1,0 +1,69 @@
+"""Setting the exposure from the picture: one number for the frame, found on a small copy of it."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from rawdiff.color.spaces import Matrix
+from rawdiff.color.tone import filmic
+
+_TARGET_LIGHTNESS = 0.46
+"""Mean of the encoded luminance that the eye calls well exposed."""
+
+_BRIGHT_QUANTILE, _BRIGHT_LIMIT = 0.99, 2.5
+"""At most a hundredth of the picture may lie above this scene light (a little under the curve's shoulder)."""
+
+_SEARCH_EV = (-8.0, 16.0)
+_SMALLEST_LIGHT = 1e-7
+
+
+def make_thumbnail(image: torch.Tensor, side: int = 512) -> torch.Tensor:
+    """Small camera RGB `[3, h, w]` of a frame, by means over whole blocks.
+
+    The blocks lie on a grid fixed at the frame's corner, so that the copy does not depend on tiles.
+
+    Args:
+        image: camera RGB `[3, h, w]` or packed raw `[4, h, w]` (R, Gr, Gb, B).
+        side: the longer side has at most twice this.
+    """
+    height, width = image.shape[1:]
+    block = max(1, min(max(height, width) // side, height, width))
+    rows, columns = height // block * block, width // block * block
+    sums = torch.zeros((image.shape[0], rows // block, columns), dtype=torch.float64)
+    for k in range(block):
+        sums += image[:, k:rows:block, :columns]
+    small = torch.zeros(sums[:, :, ::block].shape, dtype=torch.float64)
+    for k in range(block):
+        small += sums[:, :, k::block]
+    small = (small / block**2).float()
+    return small if image.shape[0] == 3 else torch.stack((small[0], 0.5 * (small[1] + small[2]), small[3]))
+
+
+def choose_exposure(luminance: torch.Tensor) -> float:
+    """Exposure [EV] that makes a picture of this luminance look right through the filmic curve.
+
+    The mean lightness is brought to that of a well exposed photograph, unless a hundredth of the picture
+    would then leave the curve's useful part: a night scene with lamps stays a night scene.
+
+    Args:
+        luminance: linear luminance of the small picture, any shape, sensor white 1; negatives count as 0.
+    """
+    light = np.sort(np.maximum(luminance.double().reshape(-1).numpy(), 0.0))
+    if light.size == 0 or not light[-1] > _SMALLEST_LIGHT:
+        return 0.0
+    low, high = _SEARCH_EV
+    for _ in range(40):
+        middle = (low + high) / 2
+        if _lightness(light * 2.0**middle) < _TARGET_LIGHTNESS:
+            low = middle
+        else:
+            high = middle
+    bright = max(float(np.quantile(light, _BRIGHT_QUANTILE)), _SMALLEST_LIGHT)
+    return min((low + high) / 2, float(np.log2(_BRIGHT_LIMIT / bright)))
+
+
+def _lightness(light: Matrix) -> float:
+    """Mean lightness of the rendered picture, 0..1: CIE 1976 L* without its linear foot."""
+    shown = filmic(torch.from_numpy(light)).numpy()
+    return float(np.mean(np.maximum(1.16 * np.cbrt(shown) - 0.16, 0.0)))
