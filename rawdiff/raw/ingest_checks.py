@@ -1,0 +1,166 @@
+"""What a file is by its first bytes, and whether it holds as much as its directories promise.
+
+LibRaw returns whole arrays for files that end early, without a word; so the bounds are checked before any
+decoder sees the file.
+"""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import Literal
+
+from rawdiff.errors import DamagedFileError, InputError, UnsupportedRawError
+from rawdiff.raw.tags import Layout
+
+Container = Literal["tiff", "raf", "cr3", "other raw", "unknown"]
+
+_TIFF_LIKE = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"IIRO", b"IIRS", b"IIU\0", b"MMOR")
+_OTHER_RAWS = (b"\0MRM", b"HEAPCCDR", b"RAWf", b"ARRI", b"NOKIARAW", b"ARECOYK")
+_PICTURES = (
+    (b"\xff\xd8\xff", "a JPEG"),
+    (b"\x89PNG", "a PNG"),
+    (b"GIF8", "a GIF"),
+    (b"BM", "a BMP"),
+    (b"\xff\x0a", "a JPEG XL"),
+    (b"\0\0\0\x0cJXL ", "a JPEG XL"),
+    (b"8BPS", "a Photoshop file"),
+)
+_HEADER_BYTES = 256
+
+
+def read_header(path: Path) -> bytes:
+    """Return the first bytes of a file.
+
+    Raises:
+        InputError: it cannot be opened, is no file, or is empty.
+    """
+    try:
+        if path.is_dir():
+            raise InputError("is a folder, not a raw file", where=path)
+        with path.open("rb") as file:
+            header = file.read(_HEADER_BYTES)
+    except OSError as error:
+        raise InputError(f"cannot be opened: {error.strerror}", where=path) from error
+    if not header:
+        raise DamagedFileError("the file is empty", where=path)
+    return header
+
+
+def recognise(path: Path, header: bytes) -> Container:
+    """Tell the container by its first bytes.
+
+    Raises:
+        UnsupportedRawError: an ordinary picture or a Foveon file.
+    """
+    for magic, name in _PICTURES:
+        if header.startswith(magic) and (magic != b"BM" or path.suffix.lower() == ".bmp"):
+            raise UnsupportedRawError(
+                f"is {name}, not a raw file", where=path, hint="rawdiff enhance takes ordinary pictures"
+            )
+    if header.startswith(b"FOVb"):
+        raise UnsupportedRawError(
+            "is a Sigma X3F from a Foveon sensor, which records three colours at every pixel",
+            where=path,
+            hint="rawdiff reads Bayer mosaics; convert it to a linear DNG first",
+        )
+    if header.startswith(_TIFF_LIKE):
+        return "tiff"
+    if header.startswith(b"FUJIFILMCCD-RAW"):
+        return "raf"
+    if header[4:12] in (b"ftypcrx ", b"ftypcrx\0"):
+        return "cr3"
+    if header[4:8] == b"ftyp":
+        raise UnsupportedRawError(
+            "is a HEIF, AVIF or video file, not a raw file",
+            where=path,
+            hint="rawdiff reads the camera's raw files",
+        )
+    return "other raw" if header.startswith(_OTHER_RAWS) else "unknown"
+
+
+def check_bounds(layout: Layout, length: int, path: Path, *, memory_bytes: int) -> None:
+    """Check an image's size, its number of segments, and that every segment lies inside the file.
+
+    Raises:
+        DamagedFileError: the directory promises what the file does not hold.
+    """
+    size = f"{layout.width}x{layout.height}"
+    # The decoded image stands in memory as stored and as float32.
+    if layout.height * layout.width * layout.samples * 4 > memory_bytes:
+        raise DamagedFileError(f"its size {size} is absurd for a file of {length} bytes", where=path)
+    if len(layout.offsets) != len(layout.byte_counts) or len(layout.offsets) < layout.segment_count:
+        raise DamagedFileError(
+            f"an image of {size} needs {layout.segment_count} strips or tiles, the file lists "
+            f"{min(len(layout.offsets), len(layout.byte_counts))}",
+            where=path,
+        )
+    for offset, count in zip(layout.offsets, layout.byte_counts, strict=True):
+        if offset < 8 or count < 1:
+            raise DamagedFileError("a strip or tile of its image has no place in the file", where=path)
+        if offset + count > length:
+            raise DamagedFileError(
+                f"the file ends early: its image reaches to byte {offset + count}, the file has {length}",
+                where=path,
+                hint="copy it from the card again",
+            )
+    if layout.compression == 1:
+        _check_uncompressed(layout, path)
+
+
+def _check_uncompressed(layout: Layout, path: Path) -> None:
+    samples = 1 if layout.planar_separate else layout.samples
+    row = -(-layout.segment_columns * samples * layout.bits // 8)
+    bands = -(-layout.height // layout.segment_rows)
+    for index, count in enumerate(layout.byte_counts[: layout.segment_count]):
+        tiled = layout.segment_columns != layout.width or layout.segment_rows * bands > layout.height
+        last = index % bands == bands - 1
+        rows = layout.segment_rows
+        if last and layout.segment_columns == layout.width:
+            rows = layout.height - (bands - 1) * layout.segment_rows
+        if count < row * rows:
+            kind = "tile" if tiled and not last else "strip"
+            raise DamagedFileError(
+                f"a {kind} of {count} bytes is too short for {rows} rows of {row} bytes", where=path
+            )
+
+
+def check_raf(path: Path, header: bytes, length: int) -> None:
+    """Check that the sensor data a Fujifilm RAF header points to lie inside the file.
+
+    Raises:
+        DamagedFileError: they do not.
+    """
+    if len(header) < 108:
+        raise DamagedFileError("the file ends within its header", where=path)
+    for offset, count in (struct.unpack_from(">II", header, place) for place in (84, 100)):
+        if offset + count > length:
+            raise DamagedFileError(
+                f"the file ends early: it should reach to byte {offset + count}, it has {length}", where=path
+            )
+
+
+def check_boxes(path: Path, length: int) -> None:
+    """Check that the top-level boxes of a CR3 (ISO 14496-12) end where the file does.
+
+    Raises:
+        DamagedFileError: they do not.
+    """
+    place = 0
+    with path.open("rb") as file:
+        while place < length:
+            file.seek(place)
+            head = file.read(16)
+            if len(head) < 8:
+                break
+            size = int.from_bytes(head[:4], "big")
+            if size == 1 and len(head) == 16:
+                size = int.from_bytes(head[8:16], "big")
+            size = length - place if size == 0 else size
+            if size < 8:
+                break
+            place += size
+    if place != length:
+        raise DamagedFileError(
+            f"the file ends early or is damaged: its boxes reach to byte {place}, it has {length}", where=path
+        )
