@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from rawdiff_calibration.noise import NoiseModel
+from rawdiff_calibration.published import load_builtin
 from torch import Tensor
 
 from rawdiff.errors import ConfigurationError
-from rawdiff_calibration.noise import NoiseModel
-from rawdiff_calibration.published import load_builtin
 
 XYZ_FROM_SRGB = (
     (0.4124564, 0.3575761, 0.1804375),

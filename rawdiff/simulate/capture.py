@@ -11,11 +11,11 @@ import math
 from dataclasses import dataclass
 
 import torch
+from rawdiff_calibration.noise import NoiseModel, per_plane
+from rawdiff_calibration.tail import tukey_std
 from torch import Generator, Tensor
 
 from rawdiff.raw.frame import CfaPhase, plane_sites
-from rawdiff_calibration.noise import NoiseModel, per_plane
-from rawdiff_calibration.tail import tukey_std
 
 
 def capture(
