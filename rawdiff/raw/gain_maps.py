@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rawdiff.raw.frame import Array, CfaPhase, GainMap, plane_sites
 from rawdiff.raw.opcode_area import Area, OpcodeError, unpack
@@ -82,25 +83,25 @@ def gain_field(maps: Sequence[GainMap], shape: tuple[int, ...]) -> Array:
     planes, height, width = shape
     field = np.ones((planes, height, width), np.float32)
     for gain in maps:
-        rows = np.arange(gain.top, min(gain.bottom, height), gain.row_pitch)
-        columns = np.arange(gain.left, min(gain.right, width), gain.column_pitch)
+        rows = np.arange(gain.top, min(gain.bottom, height), gain.row_pitch, dtype=np.int64)
+        columns = np.arange(gain.left, min(gain.right, width), gain.column_pitch, dtype=np.int64)
         if not len(rows) or not len(columns):
             continue
         r0, r1, wr = _between(rows, height, gain.origin[0], gain.spacing[0], gain.gains.shape[0])
         c0, c1, wc = _between(columns, width, gain.origin[1], gain.spacing[1], gain.gains.shape[1])
+        down = slice(gain.top, gain.bottom, gain.row_pitch)
+        across = slice(gain.left, gain.right, gain.column_pitch)
         for plane in range(gain.plane, min(gain.plane + gain.planes, planes)):
             points = gain.gains[:, :, min(plane - gain.plane, gain.gains.shape[2] - 1)]
-            down = points[r0] * (1 - wr)[:, None] + points[r1] * wr[:, None]
-            values = down[:, c0] * (1 - wc) + down[:, c1] * wc
-            field[
-                plane, gain.top : gain.bottom : gain.row_pitch, gain.left : gain.right : gain.column_pitch
-            ] *= values
+            lines = points[r0] * (1 - wr)[:, None] + points[r1] * wr[:, None]
+            field[plane, down, across] *= lines[:, c0] * (1 - wc) + lines[:, c1] * wc
     return field
 
 
 def _between(
-    index: Array, side: int, origin: float, spacing: float, points: int
-) -> tuple[Array, Array, Array]:
+    index: NDArray[np.int64], side: int, origin: float, spacing: float, points: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], Array]:
+    """Return the two neighbouring points of each line, and the weight of the second."""
     place = (index + 0.5) / side - origin
     place = np.clip(place / spacing, 0, points - 1) if spacing > 0 else np.zeros(len(index))
     low = np.minimum(place.astype(np.int64), max(points - 2, 0))

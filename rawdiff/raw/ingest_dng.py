@@ -49,6 +49,10 @@ _PHASES: dict[tuple[int, ...], CfaPhase] = {
     (1, 2, 0, 1): "GBRG",
     (2, 1, 1, 0): "BGGR",
 }
+_OTHER_MOSAICS: dict[tuple[int, ...], str] = {
+    (6, 6): "an X-Trans mosaic (6x6 sites)",
+    (4, 4): "a Quad-Bayer mosaic (4x4 sites)",
+}
 Rectangle = tuple[int, int, int, int]
 
 
@@ -118,9 +122,12 @@ def _read_phase(table: TagTable, layout: Layout, path: Path) -> CfaPhase:
     planes = tuple(table.data(50710)) or (0, 1, 2)
     hint = "rawdiff reads 2x2 Bayer patterns of red, green and blue"
     if dims != (2, 2):
-        names = {(6, 6): "an X-Trans mosaic (6x6)", (4, 4): "a Quad-Bayer mosaic (4x4)"}
+        names: dict[tuple[int, ...], str] = {
+            (6, 6): "an X-Trans mosaic (6x6)",
+            (4, 4): "a Quad-Bayer mosaic (4x4)",
+        }
         raise UnsupportedRawError(
-            f"is {names.get(dims[:2], f'a mosaic with a pattern of {dims}')}", where=path, hint=hint
+            f"is {names.get(dims, f'a mosaic with a pattern of {dims}')}", where=path, hint=hint
         )
     if layout.samples != 1:
         raise UnsupportedRawError(f"is a stack of {layout.samples} mosaics", where=path, hint=hint)
@@ -139,7 +146,7 @@ def _read_active(table: TagTable, layout: Layout, *, cells: bool) -> Rectangle:
     inside = top >= 0 and left >= 0 and bottom <= layout.height and right <= layout.width
     if not inside or bottom - top < least or right - left < least:
         raise ValueError(
-            f"an active area {(top, left, bottom, right)} of an image {layout.height} high, {layout.width} wide"
+            f"the active area {(top, left, bottom, right)} of an image of {layout.width}x{layout.height}"
         )
     return top, left, bottom, right
 
@@ -253,7 +260,8 @@ def _correct_stored(dng: DngRaw, stored: NDArray[Any], path: Path) -> NDArray[An
     values = np.ascontiguousarray(np.moveaxis(np.atleast_3d(stored), -1, 0), np.float32) / np.float32(65535)
     apply_values(values, dng.plan.on_stored, path)
     whole = np.clip(np.rint(values * 65535), 0, 65535).astype(np.uint16)
-    return np.moveaxis(whole, 0, -1).reshape(stored.shape)
+    corrected: NDArray[Any] = np.moveaxis(whole, 0, -1).reshape(stored.shape)
+    return corrected
 
 
 def _build_mosaic(dng: DngRaw, phase: CfaPhase, stored: NDArray[Any], source: Source) -> RawFrame:
@@ -274,7 +282,10 @@ def _build_mosaic(dng: DngRaw, phase: CfaPhase, stored: NDArray[Any], source: So
     if dng.plan.on_linear:
         late = _correct_mosaic(mosaic, levels, dng, path)
         defects = late if defects is None else defects if late is None else defects | late
-    masked = tuple(linearise(stored[t:b, l:r], dng.levels.table).copy() for t, l, b, r in dng.masked)
+    masked = tuple(
+        linearise(stored[area[0] : area[2], area[1] : area[3]], dng.levels.table).copy()
+        for area in dng.masked
+    )
     return RawFrame(mosaic, phase, levels, dng.tags, source, masked, defects)
 
 

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, cast
@@ -26,7 +26,10 @@ Decoder = Literal["libraw", "tifffile"]
 
 # As multiprocessing's spawn does, the child gets the parent's import path: nothing is ever imported from
 # the folder that the photographs lie in.
-_BOOT = "import sys,json;sys.path[:]=json.loads(sys.argv[1]);from rawdiff.raw.ingest_child import serve;serve(int(sys.argv[2]))"
+_BOOT = (
+    "import sys, json; sys.path[:] = json.loads(sys.argv[1]); "
+    "from rawdiff.raw.ingest_child import serve; serve(int(sys.argv[2]))"
+)
 _DTYPES = frozenset({"|u1", "<u2", "<u4", "<f2", "<f4", "<f8"})
 _MOST_FILES = 256
 _IDLE_KEPT = 2
@@ -130,10 +133,8 @@ class DecoderProcess:
         self._process.kill()
         self._process.wait()
         for pipe in (self._requests, self._replies):
-            try:
+            with suppress(OSError):  # a request may still be in the buffer when the child dies
                 pipe.close()
-            except OSError:  # a request that was still in the buffer when the child died
-                pass
         os.close(self._pixels_fd)
         self._pixels_fd = -1
 

@@ -7,6 +7,7 @@ what of it varies within a CFA site is taken out, and its mean kept in the level
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,9 +57,7 @@ def read_levels(table: TagTable, layout: Layout) -> LevelTags:
         delta_v=_deltas(table, 50716),
     )
     if not np.all(white > levels.black_pattern.reshape(-1, samples).max(0)):
-        raise ValueError(
-            f"a white level {white.max():g} that does not exceed the black level {black.max():g}"
-        )
+        raise ValueError(f"the white level {white.max():g} does not exceed the black level {black.max():g}")
     return levels
 
 
@@ -84,7 +83,7 @@ def _deltas(table: TagTable, code: int) -> Matrix | None:
     return np.array(numbers, np.float64)
 
 
-def linearise(stored: NDArray[np.generic], table: NDArray[np.uint16] | None) -> Array:
+def linearise(stored: NDArray[Any], table: NDArray[np.uint16] | None) -> Array:
     """Look the stored values up in the LinearizationTable; beyond its end its last entry holds.
 
     Returns:
@@ -96,7 +95,8 @@ def linearise(stored: NDArray[np.generic], table: NDArray[np.uint16] | None) -> 
         raise ValueError("a linearisation table for samples that are not unsigned integers")
     whole = np.full(max(int(np.iinfo(stored.dtype).max) + 1, len(table)), table[-1], np.float32)
     whole[: len(table)] = table
-    return whole[stored]
+    linear: Array = whole[stored]
+    return linear
 
 
 def fold_mosaic_black(mosaic_dn: Array, tags: LevelTags) -> Matrix:
@@ -141,8 +141,9 @@ def _tile(pattern: Matrix, shape: tuple[int, ...], row: int, column: int) -> Mat
     rows = np.arange(row, row + 2 * shape[0], 2) % pattern.shape[0]
     columns = np.arange(column, column + 2 * shape[1], 2) % pattern.shape[1]
     if not np.ptp(pattern[np.ix_(np.unique(rows), np.unique(columns))]):
-        return pattern[rows[:1], columns[:1]].reshape(1, 1)
-    return pattern[np.ix_(rows, columns)]
+        rows, columns = rows[:1], columns[:1]
+    tiled: Matrix = pattern[np.ix_(rows, columns)]
+    return tiled
 
 
 def fold_linear_black(rgb_dn: Array, tags: LevelTags) -> Matrix:

@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +115,7 @@ def open_directories(path: Path) -> Iterator[list[TagTable]]:
     with file:
         try:
             tiff = tifffile.TiffFile(file, name=path.name)
-            tables = [TagTable(page) for page in _walk(tiff.pages, 0)]
+            tables = [TagTable(page) for page in islice(_walk(tiff.pages, 0), _MAX_DIRECTORIES)]
         except Exception as error:  # tifffile raises whatever its parsing trips over
             raise DamagedFileError(
                 f"its TIFF directories cannot be read: {_line(error)}", where=path
@@ -128,16 +129,12 @@ def open_directories(path: Path) -> Iterator[list[TagTable]]:
 
 
 def _walk(pages: Any, depth: int) -> Iterator[Any]:
-    seen = 0
     for page in pages:
         if not isinstance(page, tifffile.TiffPage):
             page = page.aspage()
         yield page
-        seen += 1
         if page.pages is not None and depth < _MAX_DEPTH:
             yield from _walk(page.pages, depth + 1)
-        if seen >= _MAX_DIRECTORIES:
-            return
 
 
 def _line(error: Exception) -> str:
