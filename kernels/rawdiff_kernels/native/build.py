@@ -1,8 +1,8 @@
 """Compiling the C++ of every op: one shared library for each op and each kind of CPU.
 
 Used by the package's build hook and, after an edit, by hand:
-`python kernels/rawdiff_kernels/native/build.py [op ...]`. Only the standard library is needed. What cannot be compiled is written down with its reason, and the
-install goes on: the op then runs on its reference.
+`python kernels/rawdiff_kernels/native/build.py [op ...]`. Only the standard library is needed. What cannot
+be compiled is written down with its reason, and the install goes on: the op then runs on its reference.
 """
 
 from __future__ import annotations
