@@ -1,0 +1,1 @@
+"""Measurements and the demo: everything that a README figure comes from."""
