@@ -8,11 +8,13 @@ import torch
 from rawdiff.color.spaces import Matrix
 from rawdiff.color.tone import filmic
 
-_TARGET_LIGHTNESS = 0.46
+_TARGET_LIGHTNESS = 0.43
 """Mean of the encoded luminance that the eye calls well exposed."""
 
-_BRIGHT_QUANTILE, _BRIGHT_LIMIT = 0.99, 2.5
-"""At most a hundredth of the picture may lie above this scene light (a little under the curve's shoulder)."""
+_BRIGHT_QUANTILE = 0.99
+_BRIGHT_RANGE = (1.4, 3.5)
+"""Scene light that the brightest hundredth of the picture begins at: white walls and snow are to be white,
+and lamps in the night are not to drive the night up."""
 
 _SEARCH_EV = (-8.0, 16.0)
 _SMALLEST_LIGHT = 1e-7
@@ -43,8 +45,8 @@ def make_thumbnail(image: torch.Tensor, side: int = 512) -> torch.Tensor:
 def choose_exposure(luminance: torch.Tensor) -> float:
     """Exposure [EV] that makes a picture of this luminance look right through the filmic curve.
 
-    The mean lightness is brought to that of a well exposed photograph, unless a hundredth of the picture
-    would then leave the curve's useful part: a night scene with lamps stays a night scene.
+    The mean lightness is brought to that of a well exposed photograph, as far as the brightest hundredth
+    of the picture then lies where whites belong: snow stays white, and a night with lamps stays a night.
 
     Args:
         luminance: linear luminance of the small picture, any shape, sensor white 1; negatives count as 0.
@@ -60,7 +62,8 @@ def choose_exposure(luminance: torch.Tensor) -> float:
         else:
             high = middle
     bright = max(float(np.quantile(light, _BRIGHT_QUANTILE)), _SMALLEST_LIGHT)
-    return min((low + high) / 2, float(np.log2(_BRIGHT_LIMIT / bright)))
+    least, most = (float(np.log2(limit / bright)) for limit in _BRIGHT_RANGE)
+    return min(max((low + high) / 2, least), most)
 
 
 def _lightness(light: Matrix) -> float:

@@ -9,7 +9,7 @@ import torch
 
 from rawdiff.color.encode import Depth, DisplayEncoder
 from rawdiff.color.exposure import choose_exposure
-from rawdiff.color.highlights import lift_clipped
+from rawdiff.color.highlights import recover_highlights
 from rawdiff.color.matrices import camera_to_output, scale_neutral
 from rawdiff.color.spaces import SPACES, Matrix, OutputSpace
 from rawdiff.color.tone import ToneSettings, apply_filmic, fit_gamut
@@ -76,7 +76,7 @@ class Renderer:
 
     def to_linear(self, rgb: torch.Tensor) -> torch.Tensor:
         """Camera RGB `[3, h, w]` to linear output RGB at the sensor's own exposure, no channel negative."""
-        balanced = lift_clipped(rgb * self._gains, rgb)
+        balanced = recover_highlights(rgb * self._gains, rgb, self._gains)
         channels = [(balanced[0] * a + balanced[1] * b) + balanced[2] * c for a, b, c in self._matrix]
         return fit_gamut(torch.stack(channels), self._luminance)
 

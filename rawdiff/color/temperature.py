@@ -3,7 +3,7 @@
 A. R. Robertson, "Computation of correlated color temperature and distribution temperature", Journal of the
 Optical Society of America 58(11), 1968: the point is placed between two of 31 isotemperature lines of the
 CIE 1960 diagram. Tint is the distance from the Planckian locus along the line, 3000 to the unit, positive
-towards magenta, as raw developers count it.
+for light greener than the locus: the picture is turned towards magenta by it, as raw developers count.
 """
 
 from __future__ import annotations

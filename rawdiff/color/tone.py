@@ -14,7 +14,7 @@ import torch
 ToneMode = Literal["filmic", "linear"]
 
 MID_GREY = 0.18
-BRIGHTEST = 16.0
+BRIGHTEST = 8.0
 _TINY = 1e-12
 
 # The two constants of the curve from its two anchors, f(MID_GREY) = MID_GREY and f(BRIGHTEST) = 1.
@@ -39,7 +39,7 @@ def filmic(light: torch.Tensor) -> torch.Tensor:
     """Scene light, at least 0, to display light 0..1: y = w x^1.5 / (x^1.5 + s).
 
     The response of photoreceptors and, on a log axis, the S of film (Naka and Rushton, J. Physiology 185,
-    1966; Reinhard and Devlin, IEEE TVCG 11(1), 2005). s keeps 0.18 at 0.18; w takes 16, six and a half
+    1966; Reinhard and Devlin, IEEE TVCG 11(1), 2005). s keeps 0.18 at 0.18; w takes 8, five and a half
     stops above it, to 1. The exponent 1.5 is a square root and a product, so it is exact everywhere.
     """
     power = light.sqrt() * light

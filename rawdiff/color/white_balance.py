@@ -23,7 +23,7 @@ _PLAUSIBLE_TINT = (-30.0, 30.0)
 
 @dataclass(frozen=True)
 class Temperature:
-    """A white by correlated colour temperature [K] and tint (positive towards magenta)."""
+    """A white by correlated colour temperature [K] and tint (positive: greener light, a pinker picture)."""
 
     kelvin: float
     tint: float = 0.0
