@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from rawdiff.errors import DamagedFileError, InputError, UnsupportedRawError
-from rawdiff.raw.tags import Layout
+from rawdiff.raw.tags import Layout, TagTable
 
 Container = Literal["tiff", "raf", "cr3", "other raw", "unknown"]
 
@@ -27,6 +27,7 @@ _PICTURES = (
     (b"8BPS", "a Photoshop file"),
 )
 _HEADER_BYTES = 256
+_NOT_HERE = 0xFFFFFFFF  # Panasonic says elsewhere where its image lies
 
 
 def read_header(path: Path) -> bytes:
@@ -123,6 +124,26 @@ def _check_uncompressed(layout: Layout, path: Path) -> None:
             raise DamagedFileError(
                 f"a {kind} of {count} bytes is too short for {rows} rows of {row} bytes", where=path
             )
+
+
+def check_vendor_bounds(tables: list[TagTable], length: int, path: Path) -> None:
+    """Check that the segments of every full-size image of a TIFF-based raw lie inside the file.
+
+    Raises:
+        DamagedFileError: one does not.
+    """
+    for table in tables:
+        if (table.integer(254) or 0) != 0:
+            continue
+        for offsets_code, counts_code in ((273, 279), (324, 325)):
+            offsets, counts = table.integers(offsets_code) or (), table.integers(counts_code) or ()
+            for offset, count in zip(offsets, counts, strict=False):
+                if offset != _NOT_HERE and offset + count > length:
+                    raise DamagedFileError(
+                        f"the file ends early: its image reaches to byte {offset + count}, it has {length}",
+                        where=path,
+                        hint="copy it from the card again",
+                    )
 
 
 def check_raf(path: Path, header: bytes, length: int) -> None:

@@ -55,7 +55,7 @@ def _answer(request: dict[str, Any], pixels_fd: int) -> dict[str, Any]:
     if request["decoder"] == "tifffile":
         pixels, facts = _decode_tiff(path, request["directory"])
     else:
-        pixels, facts = _decode_libraw(path)
+        pixels, facts = _decode_libraw(path, unpack=request["decoder"] == "libraw")
     os.ftruncate(pixels_fd, pixels.nbytes)
     if pixels.nbytes:
         with mmap.mmap(pixels_fd, pixels.nbytes) as shared:
@@ -74,8 +74,8 @@ def _decode_tiff(path: Path, directory: int) -> tuple[NDArray[Any], dict[str, An
         return np.asarray(page.asarray(maxworkers=1)), {}
 
 
-def _decode_libraw(path: Path) -> tuple[NDArray[Any], dict[str, Any]]:
-    """Return LibRaw's whole raw image, margins included, and what LibRaw knows about it."""
+def _decode_libraw(path: Path, *, unpack: bool) -> tuple[NDArray[Any], dict[str, Any]]:
+    """Return LibRaw's whole raw image, margins included (or nothing), and what LibRaw knows about it."""
     import rawpy
 
     with path.open("rb") as file, rawpy.RawPy() as raw:
@@ -83,33 +83,33 @@ def _decode_libraw(path: Path) -> tuple[NDArray[Any], dict[str, Any]]:
         sizes = raw.sizes
         if max(sizes.raw_height, 1) * max(sizes.raw_width, 1) > 2**31:
             raise ValueError(f"its size {sizes.raw_width}x{sizes.raw_height} is absurd")
+        if not unpack:
+            return np.zeros(1, np.uint8), _libraw_facts(raw)
         raw.unpack()
         image = raw.raw_image if raw.raw_type == rawpy.RawType.Flat else raw.raw_image[:, :, :3]
-        return np.array(image), _libraw_facts(raw)
+        facts = _libraw_facts(raw)
+        if facts["pattern"] is not None:
+            facts["colors"] = np.asarray(raw.raw_colors_visible)[:12, :12].tolist()
+        return np.array(image), facts
 
 
 def _libraw_facts(raw: Any) -> dict[str, Any]:
     sizes = raw.sizes
     pattern = None if raw.raw_pattern is None else np.asarray(raw.raw_pattern).tolist()
-    colors = None
-    if pattern is not None:
-        colors = np.asarray(raw.raw_colors_visible)[:12, :12].tolist()
     other, lens = raw.other, raw.lens
+    stamp = other.timestamp
     return {
         "margins": [sizes.top_margin, sizes.left_margin, sizes.height, sizes.width],
         "flip": sizes.flip,
         "pattern": pattern,
-        "colors": colors,
         "color_names": raw.color_desc.decode("ascii", "replace"),
         "black": [float(level) for level in raw.black_level_per_channel],
         "white": float(raw.white_level),
         "white_balance": [float(gain) for gain in raw.camera_whitebalance],
         "matrix": np.asarray(raw.rgb_xyz_matrix, np.float64).tolist(),
         "iso": float(other.iso_speed),
-        "time_s": float(other.shutter),
+        "time_s": float(other.shutter_speed),
         "aperture": float(other.aperture),
-        "timestamp": float(other.timestamp) if isinstance(other.timestamp, int | float) else 0.0,
-        "lens": str(getattr(lens, "model", "") or ""),
-        "make": str(getattr(raw, "make", "") or ""),
-        "model": str(getattr(raw, "model", "") or ""),
+        "captured_at": stamp.isoformat() if hasattr(stamp, "isoformat") and stamp.year > 1970 else None,
+        "lens": str(lens.model or ""),
     }

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from rawdiff.errors import DamagedFileError
 
-Decoder = Literal["libraw", "tifffile"]
+Decoder = Literal["libraw", "libraw-header", "tifffile"]
 
 # As multiprocessing's spawn does, the child gets the parent's import path: nothing is ever imported from
 # the folder that the photographs lie in.
@@ -184,7 +184,7 @@ def decoded(
 
     Args:
         path: the file.
-        decoder: "libraw", or "tifffile" for one TIFF directory as stored.
+        decoder: "libraw", "libraw-header" for its facts alone, "tifffile" for one directory as stored.
         directory: byte offset of that directory.
         timeout_s: wall clock and CPU seconds granted.
         memory_bytes: address space granted to the child.

@@ -11,9 +11,10 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BytesIO
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import tifffile
 
@@ -101,15 +102,19 @@ def _are_bytes(value: bytes | tuple[Any, ...]) -> bool:
 
 
 @contextmanager
-def open_directories(path: Path) -> Iterator[list[TagTable]]:
+def open_directories(path: Path, data: bytes | None = None) -> Iterator[list[TagTable]]:
     """Yield the tag tables of a TIFF-based file, SubIFDs after their parents; the first is IFD0.
+
+    Args:
+        path: the file.
+        data: a TIFF within it that is to be read in its place.
 
     Raises:
         InputError: the file cannot be opened.
         DamagedFileError: its directories cannot be read.
     """
     try:
-        file = path.open("rb")
+        file: BinaryIO = path.open("rb") if data is None else BytesIO(data)
     except OSError as error:
         raise InputError(f"cannot be opened: {error.strerror}", where=path) from error
     with file:
