@@ -53,9 +53,9 @@ def capture(
     stored = gain * torch.poisson(electrons, generator=generator)
     stored += _read_noise(noise, clean_mosaic, phase, generator)
     height, width = clean_mosaic.shape
-    normal = {"generator": generator, "device": clean_mosaic.device}
-    stored += noise.row_noise_dn * torch.randn(height, 1, **normal)
-    stored += noise.column_noise_dn * torch.randn(1, width, **normal)
+    device = clean_mosaic.device
+    stored += noise.row_noise_dn * torch.randn(height, 1, generator=generator, device=device)
+    stored += noise.column_noise_dn * torch.randn(1, width, generator=generator, device=device)
     stored += site_map(noise.bias_dn, clean_mosaic, phase) + black_dn
     if integer and noise.quantisation_dn > 0:
         stored = torch.round(stored / noise.quantisation_dn) * noise.quantisation_dn

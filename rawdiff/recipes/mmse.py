@@ -1,0 +1,63 @@
+"""One evaluation of the camera-independent network: the posterior mean of the light.
+
+The network works in the variance-stabilised domain and is told the noise map, the level of light and the
+read noise in electrons, so the sensor's profile alone adapts it to a camera, an ISO or a merged burst.
+"""
+
+from __future__ import annotations
+
+import functools
+from importlib.resources import files
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from rawdiff.networks.stabilised import StabilisedDenoiser
+from rawdiff.networks.weights import load_network
+from rawdiff.physics.encoding import VarianceStabilised
+
+WEIGHTS = Path(str(files("rawdiff") / "weights" / "mmse.safetensors"))
+
+
+def denoise(planes: Tensor, gain: Tensor, sigma: Tensor, exposure: float | Tensor, strength: float) -> Tensor:
+    """Denoise packed raw with the network that ships with the package.
+
+    Args:
+        planes: `[4, h, w]`, black 0, white 1, R, Gr, Gb, B; negatives kept.
+        gain: what one electron adds in one frame, `[4]`.
+        sigma: standard deviation in the dark of one frame, `[4]`.
+        exposure: effective exposures, a number or `[h, w]`.
+        strength: from 0 (the input) to 1 (the estimate), linear in light.
+
+    Returns:
+        `[4, h, w]`.
+    """
+    return denoise_with(network(), planes, gain, sigma, exposure, strength)
+
+
+def denoise_with(
+    network: torch.nn.Module,
+    planes: Tensor,
+    gain: Tensor,
+    sigma: Tensor,
+    exposure: float | Tensor,
+    strength: float = 1.0,
+) -> Tensor:
+    """Denoise with a given network; see `denoise`."""
+    if strength == 0:
+        return planes.clone()
+    frames = torch.as_tensor(exposure, dtype=planes.dtype).expand(1, 1, *planes.shape[-2:])
+    encoding = VarianceStabilised(gain.view(1, 4, 1, 1), sigma.view(1, 4, 1, 1))
+    state = encoding.encode(planes[None], frames)
+    with torch.inference_mode():
+        spread = encoding.noise_std(state, frames)
+        estimate = network(state, spread, encoding.floor(frames).expand(state.shape))
+        clean = encoding.decode(estimate, frames)[0]
+    return planes + strength * (clean - planes)
+
+
+@functools.cache
+def network() -> StabilisedDenoiser:
+    """The trained network of the package, loaded once."""
+    return load_network(WEIGHTS)

@@ -1,0 +1,239 @@
+"""The training loop: draw, step, average, look, keep.
+
+Every random number comes from one generator whose state is kept, so a run that was killed goes on from its
+last saved state and ends at the same weights as one that was not.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rawdiff.errors import ConfigurationError
+from rawdiff.networks.stabilised import StabilisedDenoiser
+from rawdiff.networks.unet import to_fast_layout
+from rawdiff.networks.weights import save_weights
+from rawdiff.recipes.mmse import denoise_with
+from rawdiff.train.checkpoint import STATE_NAME, Progress, load_state, save_state
+from rawdiff.train.loss import training_loss
+from rawdiff.train.photographs import Library, Photograph
+from rawdiff.train.synthesis import SynthesisPlan, draw_batch
+from rawdiff.train.validation import ValidationCase, build_cases, validate
+
+Event = Callable[[dict[str, Any]], None]
+LOG_NAME = "log.jsonl"
+WEIGHTS_NAME = "mmse.safetensors"
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """What a run is, apart from how long it lasts.
+
+    Attributes:
+        seed: of the weights and of everything drawn.
+        batch: samples a step.
+        side: their side in packed pixels.
+        learning_rate: after the warm-up, until a cooldown is asked for.
+        warmup: steps.
+        averaging: decay of the running average of the weights.
+        widths: channels of the network's levels.
+        blocks: residual blocks of its levels.
+        reductions: each photograph is used reduced by these factors.
+        leaves: number of dead-leaves scenes.
+        leaves_share: fraction of crops from them.
+        synthesis: what is drawn.
+    """
+
+    seed: int = 1
+    batch: int = 8
+    side: int = 64
+    learning_rate: float = 8e-4
+    warmup: int = 300
+    averaging: float = 0.9995
+    widths: tuple[int, ...] = (32, 64, 128, 256)
+    blocks: tuple[int, ...] = (1, 1, 2, 1)
+    reductions: tuple[int, ...] = (2, 4)
+    leaves: int = 48
+    leaves_share: float = 0.12
+    synthesis: SynthesisPlan = field(default_factory=SynthesisPlan)
+
+
+class Run:
+    """A training run in a folder: `state.pt`, `log.jsonl`, `mmse.safetensors`.
+
+    Args:
+        plan: what to train.
+        photographs: those not held out train, the others validate.
+        folder: where the run lives; `cache` inside it holds prepared scenes unless `cache` is given.
+        resume: go on from the folder's state, whose plan must be the same.
+        cache: folder of prepared scenes.
+        side: of the validation crops in mosaic pixels.
+
+    Raises:
+        ConfigurationError: the folder holds a run and `resume` is False, or the plans differ.
+    """
+
+    def __init__(
+        self,
+        plan: TrainingPlan,
+        photographs: Sequence[Photograph],
+        folder: Path,
+        resume: bool = False,
+        cache: Path | None = None,
+        side: int = 512,
+    ) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.plan, self.folder = plan, folder
+        if not resume and (folder / STATE_NAME).exists():
+            raise ConfigurationError("the folder holds a run already", where=folder, hint="add --resume")
+        state = load_state(folder / STATE_NAME) if resume else None
+        if state is not None and state["plan"] != _plain(plan):
+            raise ConfigurationError("the run was started with another plan", where=folder)
+        training = [p for p in photographs if not p.held_out]
+        cache = cache or folder / "cache"
+        self.library = Library(training, plan.reductions, plan.leaves, plan.leaves_share, plan.seed, cache)
+        self.cases: list[ValidationCase] = build_cases([p for p in photographs if p.held_out], side)
+        torch.manual_seed(plan.seed)
+        self.network = StabilisedDenoiser(plan.widths, plan.blocks)
+        to_fast_layout(self.network)
+        self.optimiser = torch.optim.AdamW(
+            self.network.parameters(), plan.learning_rate, betas=(0.9, 0.99), weight_decay=1e-4
+        )
+        self.average = {name: t.detach().clone() for name, t in self.network.state_dict().items()}
+        self.generator = torch.Generator().manual_seed(plan.seed)
+        self.progress = Progress()
+        if state is not None:
+            self._restore(state)
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        self.network.load_state_dict(state["network"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.average = state["average"]
+        self.generator.set_state(state["generator"])
+        self.progress = Progress(**state["progress"])
+
+    def save(self) -> None:
+        """Keep the state."""
+        save_state(
+            self.folder / STATE_NAME,
+            _plain(self.plan),
+            self.progress,
+            self.network,
+            self.average,
+            self.optimiser,
+            self.generator,
+        )
+
+    def begin_cooldown(self, steps: int) -> None:
+        """Let the learning rate fall to zero over the next `steps`: how a released model is finished."""
+        if self.progress.cooldown_from is None:
+            self.progress.cooldown_from, self.progress.cooldown_steps = self.progress.step, steps
+
+    def learning_rate(self) -> float:
+        """Of the next step."""
+        step, plan = self.progress.step, self.plan
+        rate = plan.learning_rate * min(1.0, (step + 1) / max(plan.warmup, 1))
+        if self.progress.cooldown_from is not None:
+            rate *= max(0.0, 1 - (step - self.progress.cooldown_from) / self.progress.cooldown_steps)
+        return rate
+
+    def finished(self) -> bool:
+        """True at the end of a cooldown."""
+        start = self.progress.cooldown_from
+        return start is not None and self.progress.step >= start + self.progress.cooldown_steps
+
+    def step(self) -> float:
+        """Take one optimiser step; return the mean error in units of the noise variance."""
+        plan = self.plan
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.learning_rate()
+        batch = draw_batch(self.library, plan.synthesis, plan.batch, plan.side, self.generator)
+        loss, error = training_loss(self.network, batch, self.generator)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        self.optimiser.step()
+        self._update_average()
+        self.progress.step += 1
+        return float(error)
+
+    def _update_average(self) -> None:
+        # Early weights are forgotten faster: the average follows a tenth of the run so far.
+        decay = min(self.plan.averaging, self.progress.step / (self.progress.step + 10.0))
+        current = self.network.state_dict()
+        with torch.no_grad():
+            for name, tensor in self.average.items():
+                tensor.lerp_(current[name], 1.0 - decay)
+
+    def averaged_network(self) -> StabilisedDenoiser:
+        """A network of the averaged weights, for inference."""
+        network = StabilisedDenoiser(self.plan.widths, self.plan.blocks)
+        network.load_state_dict(self.average)
+        to_fast_layout(network)
+        return network.eval().requires_grad_(False)
+
+    def look(self) -> dict[str, float]:
+        """Validate the averaged weights: mean PSNR by sharpness and ratio, empty without cases."""
+        network = self.averaged_network()
+
+        def denoise(planes: Tensor, gain: Tensor, sigma: Tensor, exposure: float, strength: float) -> Tensor:
+            return denoise_with(network, planes, gain, sigma, exposure, strength)
+
+        return validate(denoise, self.cases)
+
+    def write_weights(self, path: Path | None = None) -> Path:
+        """Store the averaged weights in half precision."""
+        path = path or self.folder / WEIGHTS_NAME
+        save_weights(path, self.average, "stabilised-unet", self.network.config)
+        return path
+
+    def go(
+        self,
+        hours: float,
+        steps: int | None = None,
+        report: Event | None = None,
+        log_every: int = 200,
+        look_every: int = 4000,
+        save_every: float = 300.0,
+    ) -> None:
+        """Train for `hours`, or `steps` more, or to the end of a cooldown, whichever comes first."""
+        began, offset = time.monotonic(), self.progress.seconds
+        saved, errors, until = began, [], None if steps is None else self.progress.step + steps
+        while not self.finished() and time.monotonic() - began < hours * 3600:
+            if until is not None and self.progress.step >= until:
+                break
+            errors.append(self.step())
+            now = time.monotonic()
+            self.progress.seconds = offset + now - began
+            if self.progress.step % log_every == 0:
+                self._tell({"error": sum(errors) / len(errors), "rate": self.learning_rate()}, report)
+                errors = []
+            if self.progress.step % look_every == 0:
+                self._tell({"psnr_db": self.look()}, report)
+                self.write_weights()
+            if now - saved > save_every:
+                self.save()
+                saved = now
+        self.save()
+        self._tell({"psnr_db": self.look()}, report)
+        self.write_weights()
+
+    def _tell(self, facts: dict[str, Any], report: Event | None) -> None:
+        event = {"step": self.progress.step, "seconds": round(self.progress.seconds, 1), **facts}
+        with (self.folder / LOG_NAME).open("a", encoding="utf-8") as log:
+            log.write(json.dumps(event) + "\n")
+        if report is not None:
+            report(event)
+
+
+def _plain(plan: TrainingPlan) -> dict[str, Any]:
+    """The plan as JSON would hold it, so that a stored one compares equal."""
+    plain: dict[str, Any] = json.loads(json.dumps(asdict(plan)))
+    return plain

@@ -1,0 +1,72 @@
+"""What training minimises: squared errors of light, in units of the noise.
+
+The minimiser of E[w(y) (x^ - x)^2] is the posterior mean of the light x for any weight that depends on the
+measurement y alone. So the loss is taken in electrons, not in the stabilised domain (whose posterior mean
+is darker after the inverse, by Jensen), and weighted by the noise variance that the estimate itself, held
+constant, implies.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from rawdiff.physics.encoding import VarianceStabilised
+from rawdiff.train.synthesis import Batch
+
+_RELATIVE_FROM = 0.25
+"""Errors well below this many noise variances count alike, errors above it by their ratio."""
+
+
+def stabilised_states(batch: Batch, generator: torch.Generator) -> tuple[Tensor, Tensor, VarianceStabilised]:
+    """Return states, their noise maps and the encoding.
+
+    A captured sample has noise 1/sqrt(n); a Gaussian one is the exact mean transform plus white noise of
+    its own map.
+    """
+    encoding = VarianceStabilised(batch.gain, batch.sigma)
+    state = encoding.encode(batch.noisy, batch.exposures)
+    spread = encoding.noise_std(state, batch.exposures)
+    clean = encoding.expect(batch.clean, batch.exposures)
+    white = torch.randn(state.shape, generator=generator)
+    chosen = batch.gaussian[:, None, None, None]
+    # Both kinds end at 0, where the transform does.
+    gaussian = (clean + batch.state_sigma * white).clamp(min=0)
+    return (
+        torch.where(chosen, gaussian, state),
+        torch.where(chosen, batch.state_sigma, spread),
+        encoding,
+    )
+
+
+def light_loss(
+    estimate: Tensor, sigma: Tensor, batch: Batch, encoding: VarianceStabilised
+) -> tuple[Tensor, Tensor]:
+    """Mean squared error of light over noise variance.
+
+    Args:
+        estimate: of the noise-free state, `[B, 4, h, w]`.
+        sigma: noise map of the state.
+        batch: the truth.
+        encoding: of the state.
+
+    Returns:
+        A scalar. The weight of a pixel is the geometric mean of its noise variance and of the patch's mean
+        variance: between equal care for every pixel's signal-to-noise and equal care for every electron,
+        which is what PSNR asks for. Samples count by their relative error, as decibels do.
+    """
+    light = encoding.decode(estimate, batch.exposures) / batch.gain
+    truth = batch.clean / batch.gain
+    read = (batch.sigma / batch.gain) ** 2
+    variance = (light.detach().clamp(min=0) + read + 0.375) * sigma**2
+    weight = torch.sqrt(variance * variance.mean(dim=(1, 2, 3), keepdim=True))
+    errors = ((light - truth) ** 2 / weight).mean(dim=(1, 2, 3))
+    return (errors / (errors.detach() + _RELATIVE_FROM)).mean(), errors.detach().mean()
+
+
+def training_loss(network: nn.Module, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """One step's loss of the stabilised denoiser, and the mean error in units of the noise variance."""
+    state, sigma, encoding = stabilised_states(batch, generator)
+    floor = encoding.floor(batch.exposures)
+    estimate = network(state, sigma, floor)
+    return light_loss(estimate, sigma, batch, encoding)

@@ -1,0 +1,155 @@
+"""Photographs for training: chosen once, reduced in linear light, kept in a cache, split by photograph.
+
+A folder is described by its `photographs.json`, or taken whole: every picture in it trains, except those
+whose names are held out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Generator, Tensor
+
+from rawdiff.errors import InputError
+from rawdiff.simulate.dead_leaves import draw_scene
+from rawdiff.simulate.scene import load_photograph
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff")
+_SMALLEST_SIDE = 160
+_ROOT_SCALE = 65535.0
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """One source: where it lies, under which licence, and whether it may train."""
+
+    path: str
+    licence: str = "not stated"
+    author: str = "not stated"
+    held_out: bool = False
+
+    @property
+    def name(self) -> str:
+        """File name without its folder."""
+        return Path(self.path).name
+
+
+def list_photographs(folder: str | Path) -> list[Photograph]:
+    """Read which photographs there are.
+
+    Args:
+        folder: a folder of pictures, or a `photographs.json` (list of objects with `path`, `licence`,
+            `author`, `held_out`; relative paths start at its own folder).
+
+    Raises:
+        InputError: nothing there, or the list cannot be read.
+    """
+    place = Path(folder)
+    listing = place if place.suffix == ".json" else place / "photographs.json"
+    if listing.is_file():
+        try:
+            entries = [Photograph(**entry) for entry in json.loads(listing.read_text(encoding="utf-8"))]
+        except (ValueError, TypeError) as error:
+            raise InputError(f"the list of photographs cannot be read: {error}", where=listing) from error
+        return [Photograph(**{**asdict(e), "path": str(listing.parent / e.path)}) for e in entries]
+    found = sorted(p for p in place.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    if not found:
+        raise InputError("no photographs", where=place, hint="a folder with JPEG, PNG, WebP or TIFF pictures")
+    return [Photograph(str(path)) for path in found]
+
+
+def prepare(photograph: Photograph, reduce: int, cache: Path) -> NDArray[np.uint16] | None:
+    """Return the photograph reduced, `[3, H, W]`, as roots of linear light scaled to 65535.
+
+    The cache is keyed by the file's content. None where the reduced picture would be too small to train.
+    """
+    content = hashlib.sha256(Path(photograph.path).read_bytes()).hexdigest()[:16]
+    stored = cache / f"{content}-{reduce}.npy"
+    if not stored.is_file():
+        linear = load_photograph(photograph.path, reduce)
+        if min(linear.shape[1:]) < _SMALLEST_SIDE:
+            return None
+        _store(stored, linear)
+    return np.load(stored, mmap_mode="r")  # type: ignore[no-any-return]
+
+
+def prepare_leaves(count: int, side: int, seed: int, cache: Path) -> list[NDArray[np.uint16]]:
+    """Draw `count` dead-leaves scenes once, of the form `prepare` returns."""
+    scenes = []
+    for number in range(count):
+        stored = cache / f"leaves-{seed}-{number}-{side}.npy"
+        if not stored.is_file():
+            generator = torch.Generator().manual_seed(seed * 100003 + number)
+            _store(stored, draw_scene(side, side, generator))
+        scenes.append(np.load(stored, mmap_mode="r"))
+    return scenes
+
+
+def _store(path: Path, linear: Tensor) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_suffix(".part.npy")
+    np.save(beside, np.rint(linear.clamp(0, 1).sqrt().numpy() * _ROOT_SCALE).astype(np.uint16))
+    beside.replace(path)
+
+
+class Library:
+    """Scenes to crop from. Larger ones are drawn more often, by the square root of their area.
+
+    Args:
+        photographs: the training part.
+        reductions: each photograph is kept at every one of these.
+        leaves: number of dead-leaves scenes.
+        leaves_share: fraction of crops that come from them.
+        seed: of the dead leaves.
+        cache: folder of prepared scenes.
+
+    Raises:
+        InputError: no photograph is large enough.
+    """
+
+    def __init__(
+        self,
+        photographs: Sequence[Photograph],
+        reductions: Sequence[int],
+        leaves: int,
+        leaves_share: float,
+        seed: int,
+        cache: Path,
+    ) -> None:
+        prepared = [(p, r, prepare(p, r, cache)) for p in photographs for r in reductions]
+        kept = [(p, r, scene) for p, r, scene in prepared if scene is not None]
+        if not kept:
+            raise InputError("no photograph is large enough to train on", hint="give larger ones")
+        self.used = tuple((photograph, reduce) for photograph, reduce, _ in kept)
+        self.scenes = [scene for _, _, scene in kept]
+        areas = torch.tensor([float(np.prod(scene.shape[1:])) for scene in self.scenes]).sqrt()
+        weights = areas / areas.sum() * (1.0 if leaves == 0 else 1.0 - leaves_share)
+        if leaves:
+            self.scenes += prepare_leaves(leaves, 512, seed, cache)
+            weights = torch.cat([weights, torch.full((leaves,), leaves_share / leaves)])
+        self.weights = weights
+
+    def crop(self, side: int, generator: Generator) -> Tensor:
+        """Cut `[3, side, side]` of linear light out of a random scene, turned and mirrored at random."""
+        number = int(torch.multinomial(self.weights, 1, generator=generator))
+        scene = self.scenes[number]
+        place = torch.rand(2, generator=generator).tolist()
+        side = min(side, *scene.shape[1:])
+        top = int(place[0] * (scene.shape[1] - side + 1))
+        left = int(place[1] * (scene.shape[2] - side + 1))
+        window = np.array(scene[:, top : top + side, left : left + side], dtype=np.float32)
+        linear = (torch.from_numpy(window) / _ROOT_SCALE) ** 2
+        turn = int(torch.randint(8, (1,), generator=generator))
+        linear = torch.rot90(linear, turn % 4, (1, 2))
+        return linear.flip(2) if turn >= 4 else linear
+
+    def megapixels(self) -> float:
+        """Pixels of all scenes together, in millions."""
+        return sum(float(np.prod(scene.shape[1:])) for scene in self.scenes) / 1e6
