@@ -18,7 +18,8 @@ from rawdiff_calibration.noise import NoiseModel
 from rawdiff.raw import dng_pixels, dng_previews, dng_tags
 from rawdiff.raw.atomic import write_whole
 from rawdiff.raw.frame import CfaPhase, FrameTags, GainMap, Levels, Opcode, RawFrame, plane_sites
-from rawdiff.raw.metadata import Metadata, describe, read_metadata
+from rawdiff.raw.metadata import DNG, Metadata, describe
+from rawdiff.raw.metadata_read import read_metadata
 from rawdiff.raw.tiff_tree import (
     Directory,
     Entry,
@@ -32,9 +33,6 @@ from rawdiff.raw.tiff_tree import (
 CfaCompression = Literal["none", "jxl"]
 LinearEncoding = Literal["u16", "f16-deflate", "jxl"]
 NoisePairs = Sequence[tuple[float, float]]
-
-LINEAR_PEDESTAL = 2048
-"""Stored value of black in 16-bit linear DNGs: signals down to -3 % of the range survive."""
 
 _CFA, _LINEAR_RAW = 32803, 34892
 _VERSION, _VERSIONS = (1, 4, 0, 0), {"jxl": (1, 7, 1, 0)}
@@ -114,12 +112,16 @@ def write_linear_dng(
     preview: NDArray[np.uint8] | None = None,
     noise_reduction_applied: float | None = None,
     encoding: LinearEncoding = "u16",
-    pedestal: int = LINEAR_PEDESTAL,
+    pedestal: int | None = None,
     source_file: Path | None = None,
     provenance: Mapping[str, object] | None = None,
     overwrite: bool = False,
 ) -> None:
     """Write a demosaiced linear image (DNG LinearRaw), not white-balanced: AsShotNeutral goes along.
+
+    16-bit values keep negatives over a pedestal, their black level. Readers that stand on rawspeed
+    (darktable) do not subtract the black level of linear DNGs, so the pedestal is no higher than the
+    deepest negative asks for, and 0 where there is none; "f16-deflate" needs none at all.
 
     Args:
         path: the file to write.
@@ -129,7 +131,7 @@ def write_linear_dng(
         preview: rendered picture `[h, w, 3]`, not rotated; without it the file carries none.
         noise_reduction_applied: 0 (none) to 1 (the most), None for unknown.
         encoding: "u16" uncompressed (every reader), "f16-deflate" (half floats), "jxl" (lossless JPEG XL).
-        pedestal: stored value of black for the 16-bit encodings.
+        pedestal: stored value of black for the 16-bit encodings; None for the least that keeps every value.
         source_file: its EXIF, GPS, XMP, IPTC and camera profile are carried on.
         provenance: what made the file, kept as JSON in its XMP.
         overwrite: replace a file that is there already.
@@ -141,21 +143,23 @@ def write_linear_dng(
     """
     if rgb.ndim != 3 or rgb.shape[0] != 3:
         raise ValueError(f"linear RGB is [3, H, W], not {list(rgb.shape)}")
-    if not 0 <= pedestal < dng_pixels.TOP:
-        raise ValueError(f"a pedestal lies in 0..{dng_pixels.TOP - 1}, not at {pedestal}")
+    floating = encoding == "f16-deflate"
+    black = 0 if floating else dng_pixels.least_pedestal(rgb) if pedestal is None else pedestal
+    if not 0 <= black < dng_pixels.TOP:
+        raise ValueError(f"a pedestal lies in 0..{dng_pixels.TOP - 1}, not at {black}")
     if any((m.row_pitch, m.column_pitch) != (1, 1) for m in tags.gain_maps):
         raise ValueError("gain maps on CFA sites must be applied before a linear DNG is written")
     _, height, width = rgb.shape
-    floating = encoding == "f16-deflate"
-    rows = dng_pixels.linear_rows(rgb, None if floating else pedestal)
+    rows = dng_pixels.linear_rows(rgb, None if floating else black)
     stores = {
         "u16": dng_pixels.store_uncompressed,
         "f16-deflate": dng_pixels.store_float16,
         "jxl": dng_pixels.store_jpeg_xl,
     }
     raw = _raw_directory(stores[encoding](rows, height, width, 3), tags, height, width, _LINEAR_RAW)
-    black, white = (0, 1) if floating else (pedestal, dng_pixels.TOP)
-    raw.entries |= dng_tags.black_level_entries(np.full((1, 1, 3), float(black)))
+    white = 1 if floating else dng_pixels.TOP
+    # No BlackLevelRepeatDim: 1x1 is the default, and RawTherapee misreads linear data where it is stated.
+    raw.entries[50714] = short_entry(black, black, black)
     raw.entries[50717] = _level(white, samples=3)
     raw.entries |= _opcode_entries(tags.gain_maps, tags.pending_opcodes, 51022)
     if noise is not None:
@@ -183,7 +187,7 @@ def _write(
         _check_preview(preview)
         root = dng_previews.thumbnail_directory(preview)
         root.children[dng_tags.SUB_IFDS] = [raw, dng_previews.preview_directory(preview)]
-    describe(root, metadata, tags, provenance)
+    describe(root, DNG, metadata, tags, provenance)
     root.entries |= dng_tags.photograph_entries(tags, metadata.dng)
     root.entries |= {50706: byte_entry(_VERSIONS.get(kind, _VERSION)), 50707: byte_entry(_BACKWARD[kind])}
     if noise_reduction_applied is not None:

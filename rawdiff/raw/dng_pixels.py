@@ -5,6 +5,7 @@ Everything is drawn in bands of rows, so that a 100-megapixel frame needs no sec
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -20,6 +21,7 @@ UNCOMPRESSED, DEFLATE, JPEG_XL = 1, 8, 52546
 _BAND = 128
 _TILE = 512
 _FLOAT_PREDICTOR = 3
+_HIGHEST_PEDESTAL = 16384
 
 Rows = Callable[[int, int], NDArray[np.generic]]
 """Stored values of the rows from top to bottom, `[n, W]` or `[n, W, 3]`, u16 or f16."""
@@ -74,7 +76,7 @@ def mosaic_scale(levels: Levels, full_range: bool) -> MosaicScale:
     if not np.all(white > black):
         raise ValueError(f"white {white.tolist()} is not above black {black.tolist()}")
     if full_range:
-        pedestal = float(np.clip(np.rint(TOP * black.max() / white.max()), 1024, 16384))
+        pedestal = float(np.clip(np.rint(TOP * black.max() / white.max()), 1024, _HIGHEST_PEDESTAL))
         stored_black, stored_white = np.full((2, 2), pedestal), TOP
     else:
         stored_black, stored_white = black, int(np.rint(white.max()))
@@ -94,6 +96,12 @@ def linear_rows(rgb: NDArray[np.float32], pedestal: int | None) -> Rows:
         return to_u16(band * np.float32(TOP - pedestal) + np.float32(pedestal))
 
     return rows
+
+
+def least_pedestal(rgb: NDArray[np.float32]) -> int:
+    """The lowest stored black that keeps every negative of linear RGB, at most 16384 (-1/3 of the range)."""
+    deepest = max(0.0, -float(np.nanmin(rgb)))
+    return min(math.ceil(TOP * deepest / (1 + deepest)), _HIGHEST_PEDESTAL)
 
 
 def to_u16(values: NDArray[np.float32]) -> NDArray[np.uint16]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterable, Iterator, Mapping
-from io import BytesIO
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rawdiff.errors import ProcessingError
+from rawdiff.raw import jpeg_segments
 from rawdiff.raw.atomic import write_whole
 from rawdiff.raw.frame import FrameTags
-from rawdiff.raw.metadata import Metadata, describe, read_metadata
+from rawdiff.raw.metadata import JPEG, TIFF, Metadata, describe
+from rawdiff.raw.metadata_read import read_metadata
 from rawdiff.raw.metadata_tags import EXIF_IFD, IPTC, ORIENTATION, XMP
 from rawdiff.raw.tiff_tree import (
     Directory,
@@ -32,7 +32,7 @@ _Pixel = TypeVar("_Pixel", bound=np.generic)
 
 _ICC = 34675
 _STRIP_ROWS = 64
-_SEGMENT_LIMIT = 65533
+_DOTS_PER_INCH = 300
 _JPEG_LIMIT = 65535
 _SRGB_SPACE, _UNCALIBRATED_SPACE = 1, 65535
 
@@ -133,8 +133,8 @@ def write_tiff16(
     parts = ([_tiff_strip(strip, compressed)] for strip in strips)
     root.segments = Segments(parts, -(-height // _STRIP_ROWS))
     metadata = read_metadata(source_file) if source_file is not None else Metadata()
-    describe(root, metadata, tags, provenance)
-    _state_picture(root, orientation, (height, width), icc)
+    describe(root, TIFF, metadata, tags, provenance)
+    _state_picture(root, orientation, icc)
     if icc:
         root.entries[_ICC] = undefined_entry(icc)
     with write_whole(path, overwrite, _originals(source_file)) as part, open(part, "wb") as file:
@@ -210,10 +210,7 @@ def _tiff_entries(height: int, width: int, compressed: bool) -> dict[int, Entry]
         262: short_entry(2),
         277: short_entry(3),
         278: long_entry(_STRIP_ROWS),
-        282: rational_entry(300),
-        283: rational_entry(300),
         284: short_entry(1),
-        296: short_entry(2),
     }
     return entries | ({317: short_entry(2)} if compressed else {})
 
@@ -226,13 +223,19 @@ def _tiff_strip(strip: NDArray[np.uint16], compressed: bool) -> bytes:
     return bytes(imagecodecs.zlib_encode(differences.tobytes(), level=4))
 
 
-def _state_picture(root: Directory, orientation: int, size: tuple[int, int], icc: bytes) -> None:
-    """Orientation, and in the Exif directory the size and colour space of these pixels."""
-    root.entries[ORIENTATION] = short_entry(orientation)
-    if EXIF_IFD in root.children:
-        exif = root.children[EXIF_IFD][0].entries
-        exif[40962], exif[40963] = long_entry(size[1]), long_entry(size[0])
-        exif[40961] = short_entry(_UNCALIBRATED_SPACE if icc else _SRGB_SPACE)
+def _state_picture(root: Directory, orientation: int, icc: bytes) -> None:
+    """Orientation, resolution and colour space of these pixels."""
+    root.entries |= {
+        ORIENTATION: short_entry(orientation),
+        282: rational_entry(_DOTS_PER_INCH),
+        283: rational_entry(_DOTS_PER_INCH),
+        296: short_entry(2),
+    }
+    exif = root.children.setdefault(EXIF_IFD, [Directory({36864: undefined_entry(b"0232")})])[0]
+    exif.entries |= {
+        40960: undefined_entry(b"0100"),
+        40961: short_entry(_UNCALIBRATED_SPACE if icc else _SRGB_SPACE),
+    }
 
 
 def _jpeg_head(
@@ -245,33 +248,25 @@ def _jpeg_head(
 ) -> bytes:
     """Exif, XMP, IPTC and ICC segments, in the order readers expect them."""
     root = Directory()
-    describe(root, metadata, tags, provenance)
-    _state_picture(root, orientation, size, icc)
-    packet, iptc = root.entries.pop(XMP, None), root.entries.pop(IPTC, None)
-    exif = BytesIO()
-    write_tree(exif, root)
-    segments = [_segment(0xE1, b"Exif\0\0" + exif.getvalue())]
+    describe(root, JPEG, metadata, tags, provenance)
+    _state_picture(root, orientation, icc)
+    root.entries[531] = short_entry(1)
+    root.children[EXIF_IFD][0].entries |= {
+        37121: undefined_entry(b"\1\2\3\0"),
+        40962: long_entry(size[1]),
+        40963: long_entry(size[0]),
+    }
+    packet, records = root.entries.pop(XMP, None), root.entries.pop(IPTC, None)
+    segments = [jpeg_segments.exif_segment(root)]
     if packet is not None:
-        segments.append(_segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + packet.data))
-    if iptc is not None:
-        resource = struct.pack(">4sHHI", b"8BIM", 0x0404, 0, len(iptc.data)) + iptc.data
-        segments.append(_segment(0xED, b"Photoshop 3.0\0" + resource + b"\0" * (len(iptc.data) % 2)))
-    room = _SEGMENT_LIMIT - 14
-    pieces = [icc[start : start + room] for start in range(0, len(icc), room)]
-    for number, piece in enumerate(pieces, 1):
-        segments.append(_segment(0xE2, b"ICC_PROFILE\0" + bytes((number, len(pieces))) + piece))
-    return b"".join(segments)
-
-
-def _segment(marker: int, data: bytes) -> bytes:
-    """One application segment; data that do not fit are left out, as the format has no place for them."""
-    if len(data) > _SEGMENT_LIMIT:
-        return b""
-    return struct.pack(">BBH", 0xFF, marker, len(data) + 2) + data
+        segments.append(jpeg_segments.xmp_segments(packet.data))
+    if records is not None:
+        segments.append(jpeg_segments.iptc_segment(records.data))
+    return b"".join([*segments, jpeg_segments.icc_segments(icc)])
 
 
 def _after_jfif(data: bytes) -> int:
     """Where the tables begin behind the encoder's own JFIF segment (Exif files have none)."""
     if data[2:4] != b"\xff\xe0":
         return 2
-    return 4 + int(struct.unpack(">H", data[4:6])[0])
+    return 4 + int.from_bytes(data[4:6], "big")

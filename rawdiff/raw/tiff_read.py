@@ -21,7 +21,8 @@ class TiffReader:
     """Directories of a TIFF structure that starts at `base` of a file (0, or inside a JPEG or a box).
 
     Attributes:
-        order: "<" or ">".
+        mark: the byte order as the header names it, b"II" or b"MM".
+        order: the same for `struct`, "<" or ">"; empty where the header is not TIFF's.
         first: offset of the first directory, 0 where the header is not TIFF's.
         positions: where in the file the value of a (directory offset, tag) lies.
     """
@@ -33,7 +34,8 @@ class TiffReader:
         whole = file.tell() - base
         self._length = whole if length is None else min(length, whole)
         header = self._bytes(0, 8)
-        self.order = {b"II": "<", b"MM": ">"}.get(header[:2], "")
+        self.mark = header[:2]
+        self.order = {b"II": "<", b"MM": ">"}.get(self.mark, "")
         self.first = 0
         self.positions: dict[tuple[int, int], int] = {}
         self._budget = _MOST_BYTES

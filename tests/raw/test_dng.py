@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from rawdiff_calibration.noise import NoiseModel
 
 from rawdiff.errors import ConfigurationError
-from rawdiff.raw.dng import LINEAR_PEDESTAL, write_cfa_dng, write_linear_dng
+from rawdiff.raw.dng import write_cfa_dng, write_linear_dng
 from rawdiff.raw.frame import (
     Camera,
     CfaPhase,
@@ -128,15 +128,25 @@ def test_jpeg_xl_keeps_the_mosaic(tmp_path: Path) -> None:
 )
 def test_a_linear_image_comes_back(tmp_path: Path, encoding: str, step: float) -> None:
     rgb = np.random.default_rng(4).uniform(-0.02, 1.0, (3, 300, 290)).astype(np.float32)
+    rgb[0, 0, 0] = -0.02
     path = tmp_path / "a.dng"
     write_linear_dng(path, rgb, FrameTags(), preview=preview(), encoding=encoding)
     pixels = np.moveaxis(stored(path), 2, 0).astype(float)
     if encoding == "f16-deflate":
         np.testing.assert_array_equal(pixels, rgb.astype(np.float16))
         return
-    assert value(path, 50714) == (LINEAR_PEDESTAL,) * 3
-    assert value(path, 50717) == (65535,) * 3
-    assert np.abs((pixels - LINEAR_PEDESTAL) / (65535 - LINEAR_PEDESTAL) - rgb).max() <= step
+    black, white = np.asarray(value(path, 50714)), np.asarray(value(path, 50717))
+    # The least pedestal that holds the deepest negative: p / (65535 - p) = 0.02.
+    assert black.tolist() == [1285] * 3 and white.tolist() == [65535] * 3
+    assert np.abs((pixels - 1285) / (65535 - 1285) - rgb).max() <= step
+
+
+def test_a_linear_image_without_negatives_has_no_pedestal(tmp_path: Path) -> None:
+    write_linear_dng(tmp_path / "a.dng", np.full((3, 8, 8), 0.5, np.float32), FrameTags())
+    assert value(tmp_path / "a.dng", 50714) == (0, 0, 0)
+    write_linear_dng(tmp_path / "b.dng", np.full((3, 8, 8), 0.5, np.float32), FrameTags(), pedestal=4096)
+    assert value(tmp_path / "b.dng", 50714) == (4096,) * 3
+    np.testing.assert_array_equal(stored(tmp_path / "b.dng"), round(4096 + 0.5 * (65535 - 4096)))
 
 
 def test_the_noise_profile_is_that_of_the_stored_values(tmp_path: Path) -> None:
