@@ -1,8 +1,8 @@
 """Reading a raw file: recognise, check, decode in a guarded child, bring to linear DN.
 
 Tags come from the file itself; LibRaw's knowledge serves only the raws that are no DNG. Who decodes a DNG is
-settled by its compression: lossless JPEG by LibRaw, which alone notices damaged streams; everything else by
-tifffile and imagecodecs, which give the samples exactly as stored and know JPEG XL.
+settled by its compression: lossless JPEG by LibRaw, which notices streams that end early (imagecodecs does
+not); everything else by tifffile and imagecodecs, which give the samples as stored and know JPEG XL.
 """
 
 from __future__ import annotations

@@ -117,9 +117,9 @@ def read_dng(tables: list[TagTable], path: Path) -> DngRaw:
 
 
 def _read_phase(table: TagTable, layout: Layout, path: Path) -> CfaPhase:
-    dims = table.integers(33421) or (2, 2)
-    pattern = tuple(table.data(33422))
-    planes = tuple(table.data(50710)) or (0, 1, 2)
+    dims = (table.integers(33421) or (2, 2))[:2]
+    pattern = tuple(table.data(33422)[:64])
+    planes = tuple(table.data(50710)[:8]) or (0, 1, 2)
     hint = "rawdiff reads 2x2 Bayer patterns of red, green and blue"
     if dims != (2, 2):
         names: dict[tuple[int, ...], str] = {

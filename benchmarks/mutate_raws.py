@@ -1,0 +1,245 @@
+"""Damage real raw files in many ways and see that each costs one clear error, or still reads.
+
+    python benchmarks/mutate_raws.py FOLDER [--count 2000] [--seed 1] [--through read|process]
+
+Every mutation is drawn from a seed of its own, so that one can be repeated with --only N. `read` calls
+`read_raw` in this process (its decoder is a guarded child); `process` runs the whole command, whose exit code
+must be 0 or 3, with no traceback and no partial output.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from rawdiff.errors import InputError
+from rawdiff.raw.frame import LinearFrame, RawFrame
+from rawdiff.raw.ingest import read_raw
+
+TIFF_SUFFIXES = (".dng", ".kdc", ".nef", ".cr2", ".arw", ".pef", ".rw2", ".orf")
+SIZE_TAGS = (256, 257, 258, 259, 262, 273, 277, 278, 279, 284, 322, 323, 324, 325, 330, 339)
+LEVEL_TAGS = (33421, 33422, 50712, 50713, 50714, 50715, 50716, 50717, 50719, 50720, 50829, 50830, 51009)
+ABSURD = (0, 1, 2, 3, 7, 255, 256, 0xFFFF, 0x10000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
+Mutation = Callable[[bytearray, np.random.Generator], bytearray]
+
+
+def flip_bits(data: bytearray, rng: np.random.Generator) -> bytearray:
+    """One to 64 bits anywhere."""
+    for place in rng.integers(0, len(data), int(2 ** rng.uniform(0, 6))):
+        data[place] ^= 1 << int(rng.integers(8))
+    return data
+
+
+def flip_directory_bits(data: bytearray, rng: np.random.Generator) -> bytearray:
+    """One to 16 bits within the directories' entries."""
+    entries = find_entries(data)
+    for _ in range(int(2 ** rng.uniform(0, 4))):
+        place = int(rng.choice(entries)) + int(rng.integers(12))
+        data[place] ^= 1 << int(rng.integers(8))
+    return data
+
+
+def truncate(data: bytearray, rng: np.random.Generator) -> bytearray:
+    """The file ends early, anywhere."""
+    return data[: int(len(data) * rng.uniform(0, 1))]
+
+
+def swap_tags(data: bytearray, rng: np.random.Generator) -> bytearray:
+    """Two to six entries exchange their tag codes, or their values."""
+    entries = find_entries(data)
+    for _ in range(int(rng.integers(1, 4))):
+        a, b = (int(entry) for entry in rng.choice(entries, 2))
+        first, last = (0, 2) if rng.random() < 0.5 else (2, 12)
+        data[a + first : a + last], data[b + first : b + last] = (
+            data[b + first : b + last],
+            data[a + first : a + last],
+        )
+    return data
+
+
+def absurd_sizes(data: bytearray, rng: np.random.Generator) -> bytearray:
+    """One to three sizes, places, counts or levels become absurd."""
+    order = "<" if data[:2] == b"II" else ">"
+    codes = SIZE_TAGS + LEVEL_TAGS
+    entries = [e for e in find_entries(data) if struct.unpack_from(order + "H", data, e)[0] in codes]
+    for _ in range(int(rng.integers(1, 4))):
+        entry = int(rng.choice(entries))
+        value = int(rng.choice(ABSURD)) if rng.random() < 0.7 else int(rng.integers(1 << 32))
+        struct.pack_into(order + "I", data, entry + (8 if rng.random() < 0.75 else 4), value)
+    return data
+
+
+def overwrite_block(data: bytearray, rng: np.random.Generator) -> bytearray:
+    """A block of up to 4 KiB becomes noise or zeros, as on a failing card."""
+    place, length = int(rng.integers(len(data))), int(rng.integers(1, 4097))
+    block = bytes(length) if rng.random() < 0.5 else rng.bytes(length)
+    data[place : place + length] = block[: len(data) - place]
+    return data
+
+
+MUTATIONS: tuple[Mutation, ...] = (
+    flip_bits,
+    flip_directory_bits,
+    truncate,
+    swap_tags,
+    absurd_sizes,
+    overwrite_block,
+)
+
+
+def find_entries(data: bytearray) -> list[int]:
+    """Places of the directory entries of a TIFF-like file, SubIFDs and Exif included."""
+    order = "<" if data[:2] == b"II" else ">"
+    pending, seen, entries = [struct.unpack_from(order + "I", data, 4)[0]], set(), []
+    while pending:
+        place = pending.pop()
+        if place in seen or not 8 <= place <= len(data) - 2:
+            continue
+        seen.add(place)
+        (count,) = struct.unpack_from(order + "H", data, place)
+        for entry in range(place + 2, min(place + 2 + 12 * count, len(data) - 12), 12):
+            entries.append(entry)
+            code, _, number, value = struct.unpack_from(order + "HHII", data, entry)
+            if code == 330 and number > 1 and value + 4 * number <= len(data):
+                pending += struct.unpack_from(f"{order}{number}I", data, value)
+            elif code in (330, 34665):
+                pending.append(value)
+    return entries
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one mutation led to. `fault` is empty where that is as it should be."""
+
+    number: int
+    file: str
+    mutation: str
+    verdict: str
+    message: str
+    seconds: float
+    fault: str = ""
+
+
+def find_sources(folder: Path) -> list[Path]:
+    """The TIFF-based raws of a folder."""
+    return sorted(each for each in folder.iterdir() if each.suffix.lower() in TIFF_SUFFIXES)
+
+
+def mutate(number: int, seed: int, sources: list[Path], into: Path) -> tuple[Path, str]:
+    """Write mutation `number` into a folder; return the file and the mutation's name."""
+    rng = np.random.default_rng([seed, number])
+    source = sources[number % len(sources)]
+    mutation = MUTATIONS[number // len(sources) % len(MUTATIONS)]
+    path = into / f"{number:05d}{source.suffix}"
+    path.write_bytes(mutation(bytearray(source.read_bytes()), rng))
+    return path, mutation.__name__
+
+
+def try_reading(path: Path, timeout_s: float) -> tuple[str, str, str]:
+    """Read a file in this process: verdict, message, fault."""
+    try:
+        frame = read_raw(path, timeout_s=timeout_s)
+    except InputError as error:
+        line = str(error)
+        return type(error).__name__, line, "" if "\n" not in line and len(line) < 600 else "not one line"
+    except Exception as error:
+        return type(error).__name__, str(error), f"raised {type(error).__name__}: {error}"
+    pixels = frame.mosaic_dn if isinstance(frame, RawFrame) else frame.rgb_dn
+    assert isinstance(frame, RawFrame | LinearFrame)
+    return "read", str(frame.shape), "" if np.isfinite(pixels).all() else "pixels that are no numbers"
+
+
+def try_processing(path: Path, timeout_s: float) -> tuple[str, str, str]:
+    """Run the whole command on a file: verdict, message, fault."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "out"
+        command = [sys.executable, "-m", "rawdiff.cli.main", "process", str(path), "-o", str(out)]
+        try:
+            run = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False)
+        except subprocess.TimeoutExpired:
+            return "hang", "", f"no end within {timeout_s:g} s"
+        left = sorted(each.name for each in out.rglob("*") if each.is_file()) if out.exists() else []
+    words = (run.stderr or run.stdout).strip()
+    fault = ""
+    if run.returncode not in (0, 3):
+        fault = f"exit code {run.returncode}"
+    elif "Traceback" in run.stdout + run.stderr:
+        fault = "a traceback"
+    elif run.returncode == 3 and any(not name.endswith((".jsonl", ".journal")) for name in left):
+        fault = f"left {left} behind"
+    elif run.returncode == 0 and not any(name.lower().endswith((".jpg", ".jpeg")) for name in left):
+        fault = "exit code 0 without an output"
+    return f"exit {run.returncode}", words[-400:], fault
+
+
+def run_mutations(
+    folder: Path, numbers: list[int], seed: int, through: str, timeout_s: float
+) -> list[Outcome]:
+    """Run mutations one after another and return what became of each."""
+    sources = find_sources(folder)
+    attempt = try_reading if through == "read" else try_processing
+    outcomes = []
+    with tempfile.TemporaryDirectory() as into:
+        for number in numbers:
+            path, name = mutate(number, seed, sources, Path(into))
+            start = time.monotonic()
+            verdict, message, fault = attempt(path, timeout_s)
+            seconds = time.monotonic() - start
+            if seconds > timeout_s + 5:
+                fault = fault or f"took {seconds:.0f} s"
+            outcomes.append(
+                Outcome(number, sources[number % len(sources)].name, name, verdict, message, seconds, fault)
+            )
+            path.unlink()
+    return outcomes
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--count", type=int, default=2000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", type=int, help="repeat one mutation")
+    parser.add_argument("--through", choices=("read", "process"), default="read")
+    parser.add_argument("--timeout", type=float, default=60.0)
+    parser.add_argument("--verbose", action="store_true")
+    args = parser.parse_args()
+    numbers = list(range(args.count)) if args.only is None else [args.only]
+    start = time.monotonic()
+    outcomes = run_mutations(args.folder, numbers, args.seed, args.through, args.timeout)
+    for outcome in outcomes:
+        if outcome.fault or args.verbose or args.only is not None:
+            print(json.dumps({**vars(outcome), "message": outcome.message[:300]}))
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    print(
+        json.dumps(
+            {
+                "mutations": len(outcomes),
+                "faults": sum(bool(outcome.fault) for outcome in outcomes),
+                "verdicts": dict(Counter(outcome.verdict for outcome in outcomes)),
+                "slowest_s": round(max(outcome.seconds for outcome in outcomes), 2),
+                "wall_s": round(time.monotonic() - start, 1),
+                "parent_peak_mb": usage.ru_maxrss // 1024,
+                "child_peak_mb": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024,
+            }
+        )
+    )
+    sys.exit(any(outcome.fault for outcome in outcomes))
+
+
+if __name__ == "__main__":
+    main()
