@@ -17,7 +17,7 @@ from rawdiff_calibration.noise import NoiseModel
 
 from rawdiff.raw import dng_pixels, dng_previews, dng_tags
 from rawdiff.raw.atomic import write_whole
-from rawdiff.raw.frame import CfaPhase, FrameTags, GainMap, Levels, Opcode, RawFrame, plane_sites
+from rawdiff.raw.frame import CfaPhase, FrameTags, Levels, RawFrame, plane_sites
 from rawdiff.raw.metadata import DNG, Metadata, describe
 from rawdiff.raw.metadata_read import read_metadata
 from rawdiff.raw.tiff_tree import (
@@ -93,11 +93,10 @@ def write_cfa_dng(
     raw = _raw_directory(encoding, tags, height, width, _CFA)
     raw.entries |= dng_tags.cfa_entries(phase) | dng_tags.black_level_entries(scale.black[..., None])
     raw.entries[50717] = _level(scale.white)
-    raw.entries |= _opcode_entries([m for m in tags.gain_maps if m.plane + m.planes <= 1], (), 51009)
-    pending = [m for m in tags.gain_maps if m.plane + m.planes > 1]
-    raw.entries |= _opcode_entries(pending, tags.pending_opcodes, 51022)
+    raw.entries |= dng_tags.opcode_entries(tags, planes=1)
     if noise is not None:
-        rounds = full_range or mosaic_dn.dtype != np.uint16
+        on_grid = mosaic_dn.dtype == np.uint16 or noise.quantisation_dn >= 1
+        rounds = not (scale.is_identity and on_grid)
         raw.entries[dng_tags.NOISE_PROFILE] = _mosaic_noise(noise, levels, phase, scale, rounds)
     kind = "jxl" if compression == "jxl" else "opcodes" if tags.gain_maps or tags.pending_opcodes else "cfa"
     _write(path, raw, kind, tags, preview, noise_reduction_applied, source_file, provenance, overwrite)
@@ -161,7 +160,7 @@ def write_linear_dng(
     # No BlackLevelRepeatDim: 1x1 is the default, and RawTherapee misreads linear data where it is stated.
     raw.entries[50714] = short_entry(black, black, black)
     raw.entries[50717] = _level(white, samples=3)
-    raw.entries |= _opcode_entries(tags.gain_maps, tags.pending_opcodes, 51022)
+    raw.entries |= dng_tags.opcode_entries(tags, planes=3)
     if noise is not None:
         rounding = 0.0 if floating else 1 / (12 * (white - black) ** 2)
         raw.entries[dng_tags.NOISE_PROFILE] = dng_tags.noise_entry([(s, o + rounding) for s, o in noise])
@@ -210,11 +209,6 @@ def _raw_directory(
     }
     entries |= encoding.entries | dng_tags.geometry_entries(tags, height, width)
     return Directory(entries, segments=encoding.segments)
-
-
-def _opcode_entries(gain_maps: Sequence[GainMap], others: Sequence[Opcode], tag: int) -> dict[int, Entry]:
-    opcodes = [*(dng_tags.gain_map_opcode(m) for m in gain_maps), *others]
-    return {tag: dng_tags.opcode_entry(opcodes)} if opcodes else {}
 
 
 def _mosaic_noise(

@@ -47,10 +47,15 @@ class MosaicScale:
     black: NDArray[np.float64]
     white: int
 
+    @property
+    def is_identity(self) -> bool:
+        """True where DN are stored as they are."""
+        return bool(np.all(self.gain == 1) and np.all(self.offset == 0))
+
     def rows_of(self, mosaic_dn: NDArray[np.generic]) -> Rows:
         """Stored rows of `mosaic_dn`, rounded to nearest and clipped to 16 bits."""
         width = mosaic_dn.shape[1]
-        if mosaic_dn.dtype == np.uint16 and np.all(self.gain == 1) and np.all(self.offset == 0):
+        if mosaic_dn.dtype == np.uint16 and self.is_identity:
             return lambda top, bottom: mosaic_dn[top:bottom]
         gain = np.tile(self.gain, (1, width // 2)).astype(np.float32)
         offset = np.tile(self.offset, (1, width // 2)).astype(np.float32)

@@ -22,6 +22,7 @@ from rawdiff.raw.tiff_tree import (
 
 SUB_IFDS = 330
 UNIQUE_CAMERA_MODEL, NOISE_PROFILE = 50708, 51041
+OPCODE_LIST_2, OPCODE_LIST_3 = 51009, 51022
 ORIENTATION, CAMERA_SERIAL_NUMBER, BASELINE_NOISE = 274, 50735, 50731
 _D65 = 21
 # XYZ to linear sRGB (IEC 61966-2-1), the stand-in where a file brings no calibration at all.
@@ -131,7 +132,16 @@ def reduction_entry(applied: float) -> Entry:
     return rational_entry(min(max(applied, 0.0), 1.0))
 
 
-def opcode_entry(opcodes: Sequence[Opcode]) -> Entry:
+def opcode_entries(tags: FrameTags, planes: int) -> dict[int, Entry]:
+    """The opcodes still to be applied: gains (of a mosaic in list 2, of 3 planes in list 3), then warps."""
+    gains = [_gain_map_opcode(gain_map, planes) for gain_map in tags.gain_maps]
+    lists = {OPCODE_LIST_2: gains, OPCODE_LIST_3: list(tags.pending_opcodes)}
+    if planes > 1:
+        lists = {OPCODE_LIST_3: gains + lists[OPCODE_LIST_3]}
+    return {tag: _opcode_list(opcodes) for tag, opcodes in lists.items() if opcodes}
+
+
+def _opcode_list(opcodes: Sequence[Opcode]) -> Entry:
     """An opcode list: big-endian whatever the file's byte order."""
     parts = [struct.pack(">I", len(opcodes))]
     for opcode in opcodes:
@@ -140,14 +150,16 @@ def opcode_entry(opcodes: Sequence[Opcode]) -> Entry:
     return undefined_entry(b"".join(parts))
 
 
-def gain_map_opcode(gain_map: GainMap) -> Opcode:
-    """GainMap (opcode 9) as it is stored."""
-    rows, columns, planes = gain_map.gains.shape
+def _gain_map_opcode(gain_map: GainMap, planes: int) -> Opcode:
+    """GainMap (opcode 9) as it is stored, cut to the planes that the image has."""
+    served = min(gain_map.planes, planes - gain_map.plane)
+    gains = gain_map.gains[:, :, :served]
+    rows, columns, layers = gains.shape
     area = (gain_map.top, gain_map.left, gain_map.bottom, gain_map.right)
-    pitches = (gain_map.plane, gain_map.planes, gain_map.row_pitch, gain_map.column_pitch, rows, columns)
+    pitches = (gain_map.plane, served, gain_map.row_pitch, gain_map.column_pitch, rows, columns)
     data = struct.pack(">10I", *area, *pitches)
-    data += struct.pack(">4dI", *gain_map.spacing, *gain_map.origin, planes)
-    return Opcode(9, (1, 3, 0, 0), 0, data + gain_map.gains.astype(">f4").tobytes())
+    data += struct.pack(">4dI", *gain_map.spacing, *gain_map.origin, layers)
+    return Opcode(9, (1, 3, 0, 0), 0, data + gains.astype(">f4").tobytes())
 
 
 def photograph_entries(tags: FrameTags, stored: dict[int, Entry]) -> dict[int, Entry]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from rawdiff_calibration.noise import NoiseModel
 
 from rawdiff.errors import ConfigurationError
-from rawdiff.raw.dng import write_cfa_dng, write_linear_dng
+from rawdiff.raw.dng import LinearEncoding, write_cfa_dng, write_linear_dng
 from rawdiff.raw.frame import (
     Camera,
     CfaPhase,
@@ -19,10 +20,12 @@ from rawdiff.raw.frame import (
     FrameTags,
     GainMap,
     Levels,
+    LinearFrame,
     Opcode,
     RawFrame,
     Source,
 )
+from rawdiff.raw.ingest import read_raw
 
 MATRIX = np.array([[0.6461, -0.1164, -0.0857], [-0.3825, 1.1597, 0.2534], [-0.0416, 0.154, 0.6039]])
 TAGS = FrameTags(
@@ -238,3 +241,62 @@ def test_what_cannot_be_meant_is_refused(tmp_path: Path) -> None:
     write_cfa_dng(path, frame.mosaic_dn, frame)
     with pytest.raises(ConfigurationError, match="own input"):
         write_cfa_dng(path, frame.mosaic_dn, frame, source_file=path, overwrite=True)
+
+
+@pytest.mark.parametrize("full_range", [False, True])
+def test_a_frame_survives_writing_and_reading(tmp_path: Path, full_range: bool) -> None:
+    """What ingest reads from our file is what was written: pixels, levels, tags, opcodes."""
+    gains = np.linspace(1, 3, 12, dtype=np.float32).reshape(3, 4, 1)
+    tags = replace(
+        TAGS,
+        gain_maps=(GainMap(0, 1, HEIGHT, WIDTH, 0, 1, 2, 2, (0.5, 1 / 3), (0.0, 0.0), gains),),
+        pending_opcodes=(Opcode(1, (1, 3, 0, 0), 1, bytes(range(60))),),
+    )
+    frame = make_frame("GBRG")
+    model = NoiseModel.uniform(4.0, 6.0)
+    path = tmp_path / "a.dng"
+    write_cfa_dng(path, frame.mosaic_dn, frame, tags=tags, noise=model, full_range=full_range)
+    back = read_raw(path)
+    assert isinstance(back, RawFrame)
+    assert back.phase == "GBRG"
+    assert back.tags.color.illuminants == (21,)
+    np.testing.assert_allclose(back.tags.color.color_matrices[0], MATRIX, atol=1e-9)
+    np.testing.assert_allclose(back.tags.color.as_shot_neutral, [0.4, 1.0, 0.7], atol=1e-9)
+    assert back.tags.color.baseline_exposure_ev == 0.25
+    assert back.tags.exposure.time_s == pytest.approx(1 / 40) and back.tags.exposure.iso == 6400
+    assert (back.tags.orientation, back.tags.default_crop) == (6, (2, 4, 30, 44))
+    assert back.tags.pending_opcodes == tags.pending_opcodes
+    (found,), (given,) = back.tags.gain_maps, tags.gain_maps
+    np.testing.assert_array_equal(found.gains, given.gains)
+    assert replace(found, gains=given.gains) == given
+    signal = (back.mosaic_dn - back.levels.black_dn[0, 0]) / back.levels.range_dn()[0, 0]
+    given_signal = (frame.mosaic_dn - 512) / (16383 - 512)
+    assert np.abs(signal - given_signal).max() <= (0.52 / (65535 - 2048) if full_range else 1e-6)
+    spans = tuple(back.levels.range_dn()[site] for site in ((0, 0), (0, 1), (1, 1)))
+    read = NoiseModel.from_dng(back.tags.noise_profile, spans, quantisation_dn=0.0)
+    scale = spans[0] / (16383 - 512)
+    np.testing.assert_allclose(read.gain_dn_per_e, np.multiply(scale, model.gain_dn_per_e), rtol=1e-6)
+    # The rounding to stored values adds 1/12 of its squared step at full range; the model holds its own.
+    floors = np.add(np.multiply(scale**2, model.floor_variance_dn2()), 1 / 12 if full_range else 0)
+    np.testing.assert_allclose(read.floor_variance_dn2(), floors, rtol=1e-6)
+
+
+@pytest.mark.parametrize("encoding", ["u16", "f16-deflate", "jxl"])
+def test_a_linear_image_survives_writing_and_reading(tmp_path: Path, encoding: LinearEncoding) -> None:
+    rgb = np.random.default_rng(4).uniform(-0.01, 1.0, (3, HEIGHT, WIDTH)).astype(np.float32)
+    vignette = GainMap(
+        0, 0, HEIGHT, WIDTH, 0, 4, 1, 1, (1.0, 1.0), (0.0, 0.0), np.full((2, 2, 1), 1.5, np.float32)
+    )
+    pairs = ((1e-4, 1e-6), (2e-4, 2e-6), (3e-4, 3e-6))
+    tags = replace(TAGS, gain_maps=(vignette,))
+    write_linear_dng(tmp_path / "a.dng", rgb, tags, noise=pairs, encoding=encoding, preview=preview())
+    back = read_raw(tmp_path / "a.dng")
+    assert isinstance(back, LinearFrame)
+    span = (back.white_dn - back.black_dn)[:, None, None]
+    signal = (back.rgb_dn - back.black_dn[:, None, None]) / span
+    # Half a step of 16 bits over the pedestal of 649; half floats have 11 bits.
+    bound = 2**-12 if encoding == "f16-deflate" else 0.52 / (65535 - 649)
+    assert np.abs(signal - rgb).max() <= bound
+    np.testing.assert_allclose(back.tags.noise_profile, pairs, rtol=1e-4)
+    (found,) = back.tags.gain_maps
+    assert found.planes == 3 and found.gains.tolist() == vignette.gains.tolist()
