@@ -50,19 +50,27 @@ def split_planes(mosaic: NDArray[np.generic], phase: CfaPhase | None) -> list[ND
     return [mosaic[place] for place in plane_slices(phase)]
 
 
-def block_means(plane: NDArray[np.floating], block: int) -> Matrix:
-    """Means of whole `block` x `block` squares of a plane, `[H // block, W // block]`.
+def block_sums(plane: NDArray[np.generic], block: int) -> Matrix:
+    """Sums over whole `block` x `block` squares of a plane, `[H // block, W // block]`.
 
     Rows and columns beyond the last whole block are left out.
+
+    Raises:
+        ValueError: the plane is smaller than a block.
     """
     rows, columns = plane.shape[0] // block, plane.shape[1] // block
     if rows == 0 or columns == 0:
         raise ValueError(f"a plane of {plane.shape} has no whole block of {block}")
     used = plane[: rows * block, : columns * block]
-    # Columns first: numpy sums a contiguous last axis pairwise, which keeps float32 sums exact enough.
-    sums = used.reshape(rows * block, columns, block).sum(axis=2)
-    means: Matrix = sums.reshape(rows, block, columns).sum(axis=1, dtype=np.float64) / block**2
-    return means
+    # Rows first: the adds run along memory, and float32 holds the few terms of one block row exactly enough.
+    partial = used.reshape(rows, block, columns * block).sum(axis=1)
+    sums: Matrix = partial.reshape(rows, columns, block).sum(axis=2, dtype=np.float64)
+    return sums
+
+
+def block_means(plane: NDArray[np.floating], block: int) -> Matrix:
+    """Means of whole `block` x `block` squares of a plane, `[H // block, W // block]`."""
+    return block_sums(plane, block) / block**2
 
 
 def fit_smooth(grid: Matrix, degree: int) -> Matrix:
@@ -83,14 +91,21 @@ def fit_smooth(grid: Matrix, degree: int) -> Matrix:
     return coefficients
 
 
-def evaluate_smooth(coefficients: Matrix, shape: tuple[int, int]) -> Plane:
-    """The smooth surface of `fit_smooth` at every pixel of a plane of `shape`."""
+def evaluate_smooth(
+    coefficients: Matrix, shape: tuple[int, int], covered: tuple[int, int] | None = None
+) -> Plane:
+    """The smooth surface of `fit_smooth` at every pixel of a plane of `shape`.
+
+    `covered` is the part of the plane, from its first row and column, that the grid's cells spanned; the
+    surface is continued over the rest.
+    """
     degree = coefficients.shape[0] - 1
-    y = np.polynomial.chebyshev.chebvander(_centres(shape[0]), degree)
-    x = np.polynomial.chebyshev.chebvander(_centres(shape[1]), degree)
+    rows, columns = covered or shape
+    y = np.polynomial.chebyshev.chebvander(_centres(rows, shape[0]), degree)
+    x = np.polynomial.chebyshev.chebvander(_centres(columns, shape[1]), degree)
     return np.asarray((y @ coefficients @ x.T), dtype=np.float32)
 
 
-def _centres(count: int) -> Matrix:
-    """Centres of `count` equal cells of [-1, 1]."""
-    return (np.arange(count) * 2 + 1) / count - 1
+def _centres(cells: int, count: int | None = None) -> Matrix:
+    """Centres of the first `count` cells of which `cells` fill [-1, 1]."""
+    return (np.arange(count or cells) * 2 + 1) / cells - 1

@@ -59,9 +59,9 @@ class SimulatedSensor:
     read_e: tuple[float, float] = (4.5, 1.6)
     adc_noise_dn: float = 0.9
     tail: Callable[[float], float] = lambda iso: 0.1 - 0.03 * float(np.log2(iso / 100))
-    row_noise_e: float = 0.35
-    row_noise_dn: float = 0.1
-    column_noise_e: float = 0.2
+    row_noise_e: float = 0.1
+    row_noise_dn: float = 0.12
+    column_noise_e: float = 0.06
     column_noise_dn: float = 0.05
     dark_current_e_per_s: float = 0.8
     dark_current_spread: float = 0.1
@@ -169,11 +169,14 @@ class SimulatedSensor:
                 apply(mosaic[slices[plane]], np.float32(factor), out=mosaic[slices[plane]])
 
     def _pattern(self, spreads: ThreeColors, stream: int) -> Mosaic:
-        """Fixed pattern of zero mean: a pixel, a column and a row part."""
+        """Fixed pattern: a pixel, a column and a row part, of zero mean over each plane."""
         rng = np.random.default_rng((self.seed, stream))
         pixel, column, row = spreads
         pattern = rng.normal(0, pixel, self.shape) + rng.normal(0, column, (1, self.shape[1]))
-        return np.asarray(pattern + rng.normal(0, row, (self.shape[0], 1)), np.float32)
+        pattern += rng.normal(0, row, (self.shape[0], 1))
+        for place in plane_slices(self.phase):
+            pattern[place] -= pattern[place].mean()
+        return np.asarray(pattern, np.float32)
 
     @cached_property
     def _response(self) -> Mosaic:

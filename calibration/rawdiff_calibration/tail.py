@@ -113,8 +113,13 @@ class TailFit:
     expected: Matrix
 
 
-def fit_tail(residuals: Matrix, *, frames: int, step: float = 1.0, groups: int = 48) -> TailFit:
+def fit_tail(
+    residuals: Matrix, *, frames: int, step: float = 1.0, borrowed: float = 0.0, groups: int = 48
+) -> TailFit:
     """Fit the law to dark residuals `[frames, pixels]`: values minus the mean of the *other* frames.
+
+    `borrowed` is the variance, in units of the noise's own, of what else was subtracted: 1/(n - 1) for the
+    mean of a line of n pixels that holds the pixel itself, the residual then scaled by n/(n - 1).
 
     Truncated maximum likelihood on a histogram. The errors come from the scatter of the score over
     `groups` disjoint sets of pixels (a sandwich estimate), as residuals of one pixel share their mean.
@@ -134,7 +139,7 @@ def fit_tail(residuals: Matrix, *, frames: int, step: float = 1.0, groups: int =
     edges = _edges(robust, step / (frames - 1))
     histograms = _histogram_groups(residuals, edges, groups)
     counts = histograms.sum(axis=0)
-    law = _Law(edges, step, frames)
+    law = _Law(edges, step, (1 + 1 / (frames - 1)) * (1 + borrowed) - 1)
     start = np.array([0.1, math.log(robust / tukey_std(0.1))])
     simplex = start + np.array([[0.0, 0.0], [-0.1, 0.03], [0.0, 0.05]])
     found = minimize(
@@ -154,12 +159,12 @@ class _Law:
 
     edges: Matrix
     step: float
-    frames: int
+    borrowed: float
 
     def log_probability(self, parameters: Matrix) -> Matrix:
         shape, scale = float(np.clip(parameters[0], -0.48, 2.0)), math.exp(parameters[1])
         variance = (scale * tukey_std(shape)) ** 2 + self.step**2 / 12
-        spread = math.sqrt(variance / (self.frames - 1))
+        spread = math.sqrt(variance * self.borrowed)
         return _log_bins(tukey_cdf(self.edges, shape, scale, step=self.step, spread=spread))
 
 
