@@ -7,6 +7,7 @@ that starting costs what numpy costs.
 
 from __future__ import annotations
 
+import errno
 import json
 import mmap
 import os
@@ -31,12 +32,18 @@ def serve(pixels_fd: int) -> None:
         _limit(request["cpu_s"], request["memory_bytes"])
         try:
             reply = _answer(request, pixels_fd)
-        except MemoryError:
-            reply = {"error": "decoding it needs more memory than allowed", "fatal": True}
         except Exception as error:  # a decoder may raise anything; the parent makes it one line
-            reply = {"error": f"{' '.join(str(error).split())[:200] or type(error).__name__}"}
+            reply = {"error": _describe(error)}
         replies.write(json.dumps(reply) + "\n")
         replies.flush()
+
+
+def _describe(error: Exception) -> str:
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
+        return "that needs more memory than allowed"
+    said = error.args[0] if error.args and isinstance(error.args[0], bytes) else str(error)
+    text = said.decode("utf-8", "replace") if isinstance(said, bytes) else said
+    return " ".join(text.split())[:200] or type(error).__name__
 
 
 def _limit(cpu_s: float, memory_bytes: int) -> None:

@@ -90,8 +90,6 @@ class DecoderProcess:
             raise DamagedFileError(f"the decoder ended with {end}", where=path, hint=hint)
         reply: dict[str, Any] = json.loads(line)
         if "error" in reply:
-            if reply.get("fatal"):
-                self.close()
             raise DamagedFileError(f"it cannot be decoded: {reply['error']}", where=path)
         self.done += 1
         return reply

@@ -113,11 +113,12 @@ def plan_opcodes(lists: Sequence[Sequence[Opcode]], where: object = None) -> Opc
     last = _keep(third, 3, _GAINS | _WARPS, where)
     nonlinear = [i for i, op in enumerate(linear) if op.number in (MAP_TABLE, MAP_POLYNOMIAL)]
     border = nonlinear[-1] if nonlinear else -1
-    late = [op for i, op in enumerate(linear) if op.number in _GAINS and i > border]
-    gains = [(2, op) for op in late] + [(3, op) for op in last if op.number in _GAINS]
+    waits = [op.number in _GAINS and i > border for i, op in enumerate(linear)]
+    gains = [(2, op) for op, late in zip(linear, waits, strict=True) if late]
+    gains += [(3, op) for op in last if op.number in _GAINS]
     return OpcodePlan(
         on_stored=tuple(stored),
-        on_linear=tuple(op for op in linear if op not in late),
+        on_linear=tuple(op for op, late in zip(linear, waits, strict=True) if not late),
         gains=tuple(gains),
         pending=tuple(op for op in last if op.number in _WARPS),
     )
