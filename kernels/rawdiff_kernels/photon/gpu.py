@@ -185,7 +185,7 @@ def _reject(first, second, active, column, row, plane, last, seed, BINOMIAL: tl.
     pending = active
     block = 0
     while (block < _BLOCKS) & (tl.sum(pending.to(tl.int32)) > 0):
-        w0, w1, w2, w3 = _philox(column, row, plane, last | block.to(tl.uint32), seed)
+        w0, w1, w2, w3 = _philox(column, row, plane, last | tl.cast(block, tl.uint32), seed)
         for half in tl.static_range(2):
             high, low = (w2, w3) if half else (w0, w1)
             if BINOMIAL:
