@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rawdiff.burst.group import Burst, Candidate, group_by_time, take_as_one
 from rawdiff.errors import ConfigurationError, InputError
+from rawdiff.pipeline.config import BurstMode
+from rawdiff.raw.ingest import read_tags
 
 RAW_SUFFIXES = frozenset(
     {
@@ -93,9 +96,42 @@ def find_inputs(arguments: Iterable[str]) -> list[Path]:
     return list(found)
 
 
-def one_item_per_file(paths: Sequence[Path]) -> list[WorkItem]:
-    """Every file is a photograph of its own."""
-    return [WorkItem(path.stem, (path,)) for path in paths]
+def plan_items(paths: Sequence[Path], burst: BurstMode, reference: str | None) -> list[WorkItem]:
+    """Group files into photographs: each alone, all as one burst, or by camera, settings and time.
+
+    A burst goes under the stem of the reference asked for, otherwise of its middle frame, until all its
+    frames are read and the sharpest is known.
+
+    Raises:
+        ConfigurationError: one burst was asked for and the reference is not in it.
+        InputError: one burst was asked for and no two files could belong to it.
+    """
+    if burst == "each":
+        return [WorkItem(path.stem, (path,)) for path in paths]
+    looked = [_look(path) for path in paths]
+    known = [candidate for candidate in looked if isinstance(candidate, Candidate)]
+    bursts = group_by_time(known) if burst == "auto" else [take_as_one(known)]
+    items = [_item(found, reference) for found in bursts]
+    # A file that cannot be looked at stands alone; processing it tells what is wrong with it.
+    items += [WorkItem(path.stem, (path,)) for path, seen in zip(paths, looked, strict=True) if seen is None]
+    if burst == "one" and reference is not None and items[0].stem != Path(reference).stem:
+        raise ConfigurationError(f"the reference '{reference}' is not among the frames")
+    return items
+
+
+def _look(path: Path) -> Candidate | None:
+    try:
+        tags, shape, kind = read_tags(path)
+    except InputError:
+        return None
+    return Candidate(path, tags, shape, kind)
+
+
+def _item(burst: Burst, reference: str | None) -> WorkItem:
+    """A burst as a piece of work."""
+    frames = tuple(candidate.path for candidate in burst.frames)
+    named = [path for path in frames if reference in (path.name, path.stem)]
+    return WorkItem((named or [frames[len(frames) // 2]])[0].stem, frames, burst.left_out)
 
 
 def check_names(items: Sequence[WorkItem]) -> None:
@@ -106,9 +142,10 @@ def check_names(items: Sequence[WorkItem]) -> None:
     """
     owners: dict[str, Path] = {}
     for item in items:
-        if item.stem in owners:
-            raise ConfigurationError(
-                f"{owners[item.stem]} and {item.frames[0]} would both write '{item.stem}'",
-                hint="process the folders one by one, each into its own",
-            )
-        owners[item.stem] = item.frames[0]
+        for frame in item.frames:
+            if frame.stem in owners:
+                raise ConfigurationError(
+                    f"{owners[frame.stem]} and {frame} would both write '{frame.stem}'",
+                    hint="process the folders one by one, each into its own",
+                )
+            owners[frame.stem] = frame

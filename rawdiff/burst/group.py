@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Literal
 
 from rawdiff.errors import InputError
 from rawdiff.raw.frame import FrameTags
@@ -24,7 +25,7 @@ class Candidate:
     path: Path
     tags: FrameTags
     shape: tuple[int, int]
-    kind: str
+    kind: Literal["mosaic", "linear"]
 
     def start(self) -> datetime | None:
         """When the exposure began; None where the file does not say."""
@@ -102,7 +103,7 @@ def _seconds(moment: datetime) -> float:
 def _follows(last: Candidate, candidate: Candidate) -> bool:
     """True where `candidate` began within a pause of the end of `last`, same body, same settings."""
     before, now = last.start(), candidate.start()
-    if before is None or now is None:
+    if before is None or now is None or candidate.kind != "mosaic":
         return False
     if last.body() != candidate.body() or last.settings() != candidate.settings():
         return False

@@ -23,7 +23,7 @@ from rawdiff.raw.gain_maps import apply_gain_maps
 
 _BAND_PIXELS = 1 << 21
 _PREVIEW_SIDE = 1024
-_THUMBNAIL_SIDE = 512
+_THUMBNAIL_SIDE = 192
 
 Band = Callable[[int, int], torch.Tensor]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from rawdiff_calibration.noise import NoiseModel
 
 from rawdiff.errors import ConfigurationError
+from rawdiff.pipeline.burst import merge_files
 from rawdiff.pipeline.config import SUFFIXES, Format, ProcessConfig
 from rawdiff.pipeline.correct import correct_frame
 from rawdiff.pipeline.denoise import denoise_frame, residual_profile
@@ -23,6 +24,7 @@ from rawdiff.pipeline.noise_model import ChosenNoise, choose_noise_model
 from rawdiff.pipeline.provenance import describe_noise, describe_run, describe_source, write_record
 from rawdiff.raw.dng import write_cfa_dng, write_linear_dng
 from rawdiff.raw.frame import LinearFrame, RawFrame, plane_sites
+from rawdiff.raw.image import ExposureMap
 from rawdiff.raw.ingest import read_raw
 from rawdiff.raw.pictures import write_jpeg, write_tiff16
 from rawdiff.recipes.catalog import Recipe, find_recipe
@@ -30,8 +32,8 @@ from rawdiff.recipes.catalog import Recipe, find_recipe
 OutputListener = Callable[[str, Path], None]
 NoisePairs = tuple[tuple[float, float], ...]
 
-_INGEST, _DENOISE, _WRITE = 0.1, 0.7, 0.2
-"""Shares of the time, for the progress bar."""
+_READY, _DENOISE = 0.5, 0.3
+"""Shares of the time until denoising starts and for it, for the progress bar."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,8 @@ class Destination:
     overwrite: bool
     listen: Listener
     on_output: OutputListener
+    subject: str
+    """Whom events concern: the name the work went under before its reference was known."""
 
     def path(self, kind: Format) -> Path:
         """Path of the output of that kind."""
@@ -50,12 +54,12 @@ class Destination:
 
     def stage(self, name: str, fraction: float) -> None:
         """Tell where the work stands."""
-        self.listen(Event("stage", self.stem, name, {"fraction": fraction}))
+        self.listen(Event("stage", self.subject, name, {"fraction": fraction}))
 
     def announce(self, kind: str, path: Path) -> None:
         """Tell that an output stands whole."""
         self.on_output(kind, path)
-        self.listen(Event("output", self.stem, f"wrote {path}", {"kind": kind, "path": str(path)}))
+        self.listen(Event("output", self.subject, f"wrote {path}", {"kind": kind, "path": str(path)}))
 
 
 def refuse_existing(folder: Path, stem: str, formats: Iterable[Format]) -> None:
@@ -83,10 +87,10 @@ def process_item(
     """Make every output of one photograph.
 
     Args:
-        frames: its raw file.
+        frames: its raw files in order of capture; several are merged.
         folder: where outputs go.
         config: the choices.
-        stem: what the outputs are called.
+        stem: what the work goes under; outputs are called after the reference frame.
         overwrite: replace what stands there.
         listen: told of progress.
         on_output: told of every output that stands whole.
@@ -94,40 +98,59 @@ def process_item(
     Raises:
         RawdiffError: the file cannot be used, a choice does not fit it, or a stage failed.
     """
-    place = Destination(folder, stem, overwrite, listen, on_output)
     recipe = find_recipe(config.recipe)
     record = describe_run(config, recipe, str(choose_device(config.device)))
-    place.stage("reading", 0.0)
-    frame = read_raw(frames[0], timeout_s=config.timeout_s, sidecar=config.sidecar)
-    chosen = choose_noise_model(frame, config.profile, None)
-    record["inputs"] = [describe_source(frame.source)]
-    record["noise"] = describe_noise(chosen.model, chosen.origin, chosen.considered)
-    place.listen(Event("progress", stem, f"noise model: {chosen.origin}", {"fraction": _INGEST}))
-    if isinstance(frame, LinearFrame):
-        record["applied"] = _finish_linear(frame, config, place)
+    listen(Event("stage", stem, "reading", {"fraction": 0.0}))
+    if len(frames) > 1:
+        merged = merge_files(frames, config, stem, listen)
+        reference = merged.frame.source.path.stem
+        if reference != stem and not overwrite:
+            refuse_existing(folder, reference, config.formats)
+        place = Destination(folder, reference, overwrite, listen, on_output, stem)
+        chosen, record["inputs"] = merged.noise, merged.record
+        record["applied"] = _finish_mosaic(merged.frame, chosen, merged.exposure, recipe, config, place)
     else:
-        record["applied"] = _finish_mosaic(frame, chosen, recipe, config, place)
-    path = folder / f"{stem}.json"
+        place = Destination(folder, stem, overwrite, listen, on_output, stem)
+        frame = read_raw(frames[0], timeout_s=config.timeout_s, sidecar=config.sidecar)
+        chosen, record["inputs"] = (
+            choose_noise_model(frame, config.profile, None),
+            [describe_source(frame.source)],
+        )
+        if isinstance(frame, LinearFrame):
+            record["applied"] = _finish_linear(frame, config, place)
+        else:
+            corrected, corrections = correct_frame(frame, chosen.model)
+            record["applied"] = asdict(corrections) | _finish_mosaic(
+                corrected, chosen, ExposureMap(), recipe, config, place
+            )
+    record["noise"] = describe_noise(chosen.model, chosen.origin, chosen.considered)
+    path = folder / f"{place.stem}.json"
     write_record(path, record, overwrite)
     place.announce("provenance", path)
 
 
 def _finish_mosaic(
-    frame: RawFrame, chosen: ChosenNoise, recipe: Recipe, config: ProcessConfig, place: Destination
+    frame: RawFrame,
+    chosen: ChosenNoise,
+    exposure: ExposureMap,
+    recipe: Recipe,
+    config: ProcessConfig,
+    place: Destination,
 ) -> dict[str, Any]:
-    corrected, corrections = correct_frame(frame, chosen.model)
-    place.stage("denoising", _INGEST)
+    place.listen(Event("progress", place.subject, f"noise model: {chosen.origin}", {"fraction": _READY}))
     clean = denoise_frame(
-        corrected,
+        frame,
         chosen.model,
         recipe,
         config.strength,
+        exposure=exposure.value,
         tile=config.tile,
-        on_fraction=lambda part: place.stage("denoising", _INGEST + _DENOISE * part),
+        on_fraction=lambda part: place.stage("denoising", _READY + _DENOISE * part),
     )
-    del corrected
-    place.stage("developing", _INGEST + _DENOISE)
-    residual = residual_profile(chosen.model, frame.levels, frame.phase, recipe, config.strength, 1.0)
+    place.stage("developing", _READY + _DENOISE)
+    residual = residual_profile(
+        chosen.model, frame.levels, frame.phase, recipe, config.strength, exposure.mean()
+    )
     developed = develop_mosaic(clean, frame, config)
     if "dng" in config.formats:
         _write_cfa(clean, frame, residual, developed, config, place)
@@ -135,9 +158,8 @@ def _finish_mosaic(
     if "linear-dng" in config.formats:
         _write_linear(developed, frame, residual, config, place)
     return {
-        "defects_named": corrections.named_defects,
-        "outliers_replaced": corrections.outliers,
         "denoised": config.strength > 0,
+        "effective_exposures": exposure.mean(),
         "residual_noise_profile": residual,
         **developed.record,
     }

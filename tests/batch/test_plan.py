@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from rawdiff.batch.plan import WorkItem, check_names, find_inputs, one_item_per_file
+from rawdiff.batch.plan import WorkItem, check_names, find_inputs, plan_items
 from rawdiff.errors import ConfigurationError, InputError
 
 
@@ -29,7 +29,7 @@ def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
 
 
 def test_two_photographs_never_share_an_output() -> None:
-    items = one_item_per_file([Path("x/a.dng"), Path("y/a.nef")])
+    items = plan_items([Path("x/a.dng"), Path("y/a.nef")], "each", None)
     with pytest.raises(ConfigurationError, match=r"x/a\.dng and y/a\.nef"):
         check_names(items)
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ def candidate(
 ) -> Candidate:
     captured = None if at is None else f"2026-01-01T20:00:{at}"
     tags = FrameTags(Camera("Nikon", model), Exposure(time_s, 2.0, iso, captured), orientation=orientation)
-    return Candidate(Path(name), tags, shape, "CFA DNG")
+    return Candidate(Path(name), tags, shape, "mosaic")
 
 
 def names(frames: object) -> list[str]:
@@ -62,6 +63,11 @@ def test_brackets_of_exposure_time_stay_together() -> None:
 def test_a_file_without_a_time_stands_alone() -> None:
     files = [candidate("a", None), candidate("b", None), candidate("c", "00.0")]
     assert [names(burst.frames) for burst in group_by_time(files)] == [["c"], ["a"], ["b"]]
+
+
+def test_demosaiced_raws_are_not_grouped() -> None:
+    files = [replace(candidate(name, at), kind="linear") for name, at in (("a", "00.0"), ("b", "00.1"))]
+    assert [names(burst.frames) for burst in group_by_time(files)] == [["a"], ["b"]]
 
 
 def test_one_burst_names_what_cannot_belong() -> None:

@@ -1,0 +1,67 @@
+"""The recipes by name: what each is, whom it is by, what it needs, and the function that runs it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from rawdiff.errors import ConfigurationError
+from rawdiff.recipes import wavelet_shrink
+
+Denoise = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, "float | torch.Tensor", float], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A way to denoise packed raw.
+
+    `denoise(planes, gain, sigma, exposure, strength)` takes `planes` `[4, h, w]` (black 0, white 1), the
+    system gain and the signal-independent standard deviation per plane in the same units, the effective
+    exposures (a number or `[h, w]`), and a strength from 0 to 1; it returns `[4, h, w]`. Cut into tiles
+    whose edges fall on multiples of `align`, read with `halo` more packed pixels on each side, it gives
+    what the whole frame gives.
+    """
+
+    name: str
+    title: str
+    citation: str
+    denoise: Denoise
+    halo: int
+    align: int
+    tile: int
+    weights: Path | None = None
+
+    def weights_identity(self) -> str | None:
+        """SHA-256 of the weights file, None for a recipe without weights."""
+        return None if self.weights is None else hashlib.sha256(self.weights.read_bytes()).hexdigest()
+
+
+RECIPES: dict[str, Recipe] = {
+    recipe.name: recipe
+    for recipe in (
+        Recipe(
+            name="wavelet-shrink",
+            title="cycle-spun Haar shrinkage in the variance-stabilised domain",
+            citation="Coifman & Donoho 1995; Mäkitalo & Foi 2013 (exact unbiased inverse)",
+            denoise=wavelet_shrink.denoise,
+            halo=wavelet_shrink.HALO,
+            align=wavelet_shrink.ALIGN,
+            tile=512,
+        ),
+    )
+}
+
+
+def find_recipe(name: str) -> Recipe:
+    """Return the recipe of that name.
+
+    Raises:
+        ConfigurationError: there is none; the message lists those there are.
+    """
+    if name not in RECIPES:
+        raise ConfigurationError(f"there is no recipe '{name}'", hint=f"one of {', '.join(sorted(RECIPES))}")
+    return RECIPES[name]
