@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -69,9 +71,11 @@ def load_state(path: Path) -> dict[str, Any]:
     """
     if not path.is_file():
         raise ConfigurationError("nothing to resume", hint="start without --resume", where=path)
+    if not zipfile.is_zipfile(path):
+        raise DamagedFileError("not a training state, or cut short", where=path)
     try:
         state: dict[str, Any] = torch.load(path, weights_only=True)
-    except (RuntimeError, EOFError, ValueError, OSError) as error:
+    except (RuntimeError, UnpicklingError, OSError) as error:
         raise DamagedFileError(f"the training state cannot be read: {error}", where=path) from error
     if state.get("format") != _FORMAT:
         raise DamagedFileError(f"training state of format {state.get('format')}, not {_FORMAT}", where=path)

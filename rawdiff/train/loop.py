@@ -9,75 +9,40 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from rawdiff.errors import ConfigurationError
-from rawdiff.networks.stabilised import StabilisedDenoiser
 from rawdiff.networks.unet import to_fast_layout
 from rawdiff.networks.weights import save_weights
-from rawdiff.recipes.mmse import denoise_with
 from rawdiff.train.checkpoint import STATE_NAME, Progress, load_state, save_state
-from rawdiff.train.loss import training_loss
 from rawdiff.train.photographs import Library, Photograph
-from rawdiff.train.synthesis import SynthesisPlan, draw_batch
-from rawdiff.train.validation import ValidationCase, build_cases, validate
+from rawdiff.train.plan import TrainingPlan
+from rawdiff.train.synthesis import draw_batch
+from rawdiff.train.tasks import find_task
+from rawdiff.train.validation import build_cases, validate
 
 Event = Callable[[dict[str, Any]], None]
 LOG_NAME = "log.jsonl"
-WEIGHTS_NAME = "mmse.safetensors"
-
-
-@dataclass(frozen=True)
-class TrainingPlan:
-    """What a run is, apart from how long it lasts.
-
-    Attributes:
-        seed: of the weights and of everything drawn.
-        batch: samples a step.
-        side: their side in packed pixels.
-        learning_rate: after the warm-up, until a cooldown is asked for.
-        warmup: steps.
-        averaging: decay of the running average of the weights.
-        widths: channels of the network's levels.
-        blocks: residual blocks of its levels.
-        reductions: each photograph is used reduced by these factors.
-        leaves: number of dead-leaves scenes.
-        leaves_share: fraction of crops from them.
-        synthesis: what is drawn.
-    """
-
-    seed: int = 1
-    batch: int = 8
-    side: int = 64
-    learning_rate: float = 8e-4
-    warmup: int = 300
-    averaging: float = 0.9995
-    widths: tuple[int, ...] = (32, 64, 128, 256)
-    blocks: tuple[int, ...] = (1, 1, 2, 1)
-    reductions: tuple[int, ...] = (2, 4)
-    leaves: int = 48
-    leaves_share: float = 0.12
-    synthesis: SynthesisPlan = field(default_factory=SynthesisPlan)
 
 
 class Run:
-    """A training run in a folder: `state.pt`, `log.jsonl`, `mmse.safetensors`.
+    """A training run in a folder: `state.pt`, `log.jsonl`, `RECIPE.safetensors`.
 
     Args:
         plan: what to train.
         photographs: those not held out train, the others validate.
-        folder: where the run lives; `cache` inside it holds prepared scenes unless `cache` is given.
+        folder: where the run lives.
         resume: go on from the folder's state, whose plan must be the same.
-        cache: folder of prepared scenes.
+        cache: folder of prepared scenes; `cache` in the run's folder unless given.
         side: of the validation crops in mosaic pixels.
 
     Raises:
-        ConfigurationError: the folder holds a run and `resume` is False, or the plans differ.
+        ConfigurationError: the folder holds a run and `resume` is False, there is nothing to resume, or
+            the plans differ.
     """
 
     def __init__(
@@ -89,20 +54,19 @@ class Run:
         cache: Path | None = None,
         side: int = 512,
     ) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self.plan, self.folder = plan, folder
         if not resume and (folder / STATE_NAME).exists():
             raise ConfigurationError("the folder holds a run already", where=folder, hint="add --resume")
         state = load_state(folder / STATE_NAME) if resume else None
-        if state is not None and state["plan"] != _plain(plan):
+        if state is not None and state["plan"] != plan.as_json():
             raise ConfigurationError("the run was started with another plan", where=folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.plan, self.folder, self.task = plan, folder, find_task(plan.recipe)
         training = [p for p in photographs if not p.held_out]
         cache = cache or folder / "cache"
         self.library = Library(training, plan.reductions, plan.leaves, plan.leaves_share, plan.seed, cache)
-        self.cases: list[ValidationCase] = build_cases([p for p in photographs if p.held_out], side)
+        self.cases = build_cases([p for p in photographs if p.held_out], side)
         torch.manual_seed(plan.seed)
-        self.network = StabilisedDenoiser(plan.widths, plan.blocks)
-        to_fast_layout(self.network)
+        self.network = to_fast_layout(self.task.build(plan))
         self.optimiser = torch.optim.AdamW(
             self.network.parameters(), plan.learning_rate, betas=(0.9, 0.99), weight_decay=1e-4
         )
@@ -123,7 +87,7 @@ class Run:
         """Keep the state."""
         save_state(
             self.folder / STATE_NAME,
-            _plain(self.plan),
+            self.plan.as_json(),
             self.progress,
             self.network,
             self.average,
@@ -155,7 +119,7 @@ class Run:
         for group in self.optimiser.param_groups:
             group["lr"] = self.learning_rate()
         batch = draw_batch(self.library, plan.synthesis, plan.batch, plan.side, self.generator)
-        loss, error = training_loss(self.network, batch, self.generator)
+        loss, error = self.task.loss(self.network, batch, self.generator)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
@@ -172,26 +136,25 @@ class Run:
             for name, tensor in self.average.items():
                 tensor.lerp_(current[name], 1.0 - decay)
 
-    def averaged_network(self) -> StabilisedDenoiser:
+    def averaged_network(self) -> nn.Module:
         """A network of the averaged weights, for inference."""
-        network = StabilisedDenoiser(self.plan.widths, self.plan.blocks)
+        network = self.task.build(self.plan)
         network.load_state_dict(self.average)
-        to_fast_layout(network)
-        return network.eval().requires_grad_(False)
+        return to_fast_layout(network).eval().requires_grad_(False)
 
     def look(self) -> dict[str, float]:
         """Validate the averaged weights: mean PSNR by sharpness and ratio, empty without cases."""
         network = self.averaged_network()
 
         def denoise(planes: Tensor, gain: Tensor, sigma: Tensor, exposure: float, strength: float) -> Tensor:
-            return denoise_with(network, planes, gain, sigma, exposure, strength)
+            return self.task.denoise(network, planes, gain, sigma, exposure, strength)
 
         return validate(denoise, self.cases)
 
-    def write_weights(self, path: Path | None = None) -> Path:
-        """Store the averaged weights in half precision."""
-        path = path or self.folder / WEIGHTS_NAME
-        save_weights(path, self.average, "stabilised-unet", self.network.config)
+    def write_weights(self) -> Path:
+        """Store the averaged weights in half precision beside the state."""
+        path = self.folder / f"{self.plan.recipe}.safetensors"
+        save_weights(path, self.average, self.task.architecture, self.network.config)  # type: ignore[arg-type]
         return path
 
     def go(
@@ -200,12 +163,13 @@ class Run:
         steps: int | None = None,
         report: Event | None = None,
         log_every: int = 200,
-        look_every: int = 4000,
+        look_every: int = 2000,
         save_every: float = 300.0,
     ) -> None:
         """Train for `hours`, or `steps` more, or to the end of a cooldown, whichever comes first."""
         began, offset = time.monotonic(), self.progress.seconds
-        saved, errors, until = began, [], None if steps is None else self.progress.step + steps
+        until = None if steps is None else self.progress.step + steps
+        saved, errors = began, list[float]()
         while not self.finished() and time.monotonic() - began < hours * 3600:
             if until is not None and self.progress.step >= until:
                 break
@@ -231,9 +195,3 @@ class Run:
             log.write(json.dumps(event) + "\n")
         if report is not None:
             report(event)
-
-
-def _plain(plan: TrainingPlan) -> dict[str, Any]:
-    """The plan as JSON would hold it, so that a stored one compares equal."""
-    plain: dict[str, Any] = json.loads(json.dumps(asdict(plan)))
-    return plain

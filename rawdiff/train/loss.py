@@ -64,7 +64,9 @@ def light_loss(
     return (errors / (errors.detach() + _RELATIVE_FROM)).mean(), errors.detach().mean()
 
 
-def training_loss(network: nn.Module, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def posterior_mean_loss(
+    network: nn.Module, batch: Batch, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
     """One step's loss of the stabilised denoiser, and the mean error in units of the noise variance."""
     state, sigma, encoding = stabilised_states(batch, generator)
     floor = encoding.floor(batch.exposures)

@@ -1,0 +1,84 @@
+"""`rawdiff train`: make a network of your own, from your photographs, on this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import typer
+
+from rawdiff.errors import ConfigurationError, RawdiffError
+
+
+@contextlib.contextmanager
+def _reporting(debug: bool) -> Iterator[None]:
+    try:
+        yield
+    except RawdiffError as error:
+        if debug:
+            raise
+        print(f"rawdiff: {error}", file=sys.stderr)
+        raise typer.Exit(error.exit_code) from None
+
+
+def train(
+    recipe: str = typer.Argument(..., help="Which network: mmse or exposure."),
+    photos: Path = typer.Option(..., "--photos", help="Folder of photographs, or a photographs.json."),
+    out: Path = typer.Option(..., "-o", "--out", help="Folder of the run."),
+    hours: float = typer.Option(8.0, "--hours", help="How long this sitting lasts at most."),
+    resume: bool = typer.Option(False, "--resume", help="Go on from the folder's last saved state."),
+    cooldown: int = typer.Option(0, "--cooldown", help="Finish: the rate falls to zero in this many steps."),
+    seed: int = typer.Option(1, "--seed", help="Of the weights and of everything drawn."),
+    threads: int = typer.Option(0, "--threads", help="CPU threads; 0 leaves torch's choice."),
+    as_json: bool = typer.Option(False, "--json", help="One JSON object per line on stdout."),
+    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
+) -> None:
+    """Train a denoiser; kill it at any time and go on with --resume.
+
+    The folder holds state.pt (to resume), log.jsonl and curves.svg, RECIPE.safetensors and its model card.
+    Photographs marked `held_out` in photographs.json never train; they are what the log's PSNR is of.
+    """
+    from rawdiff.train.card import write_card
+    from rawdiff.train.curves import write_curves
+    from rawdiff.train.loop import LOG_NAME, Run
+    from rawdiff.train.photographs import list_photographs
+    from rawdiff.train.tasks import find_task
+
+    with _reporting(debug):
+        if hours <= 0 or cooldown < 0 or threads < 0:
+            raise ConfigurationError("hours must be above 0, cooldown and threads at least 0")
+        if threads:
+            torch.set_num_threads(threads)
+        plan = replace(find_task(recipe).plan, seed=seed)
+        photographs = list_photographs(photos)
+        run = Run(plan, photographs, out, resume)
+        if cooldown:
+            run.begin_cooldown(cooldown)
+
+        def tell(event: dict[str, Any]) -> None:
+            print(json.dumps(event) if as_json else _line(event), flush=True)
+            write_curves(out / LOG_NAME, out / "curves.svg")
+
+        run.go(hours, report=tell)
+        write_card(run, photographs, _command(recipe, photos, out, hours, resume, cooldown, seed))
+
+
+def _line(event: dict[str, Any]) -> str:
+    head = f"step {event['step']:>7}  {event['seconds'] / 3600:6.2f} h"
+    if "psnr_db" in event:
+        return head + "  " + "  ".join(f"{key} {value:.2f} dB" for key, value in event["psnr_db"].items())
+    return f"{head}  error {event['error']:.4f}  rate {event['rate']:.2e}"
+
+
+def _command(
+    recipe: str, photos: Path, out: Path, hours: float, resume: bool, cooldown: int, seed: int
+) -> str:
+    words = ["rawdiff train", recipe, f"--photos {photos.name}", f"-o {out.name}", f"--hours {hours:g}"]
+    words += ["--resume"] * resume + [f"--cooldown {cooldown}"] * bool(cooldown) + [f"--seed {seed}"]
+    return " ".join(words)

@@ -1,0 +1,51 @@
+"""What a training run is, apart from how long it lasts."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from rawdiff.train.synthesis import SynthesisPlan
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """A run is the same run only with the same plan.
+
+    Attributes:
+        recipe: which network is trained, a name in `tasks.TASKS`.
+        seed: of the weights and of everything drawn.
+        batch: samples a step.
+        side: their side in packed pixels.
+        learning_rate: after the warm-up, until a cooldown is asked for.
+        warmup: steps.
+        averaging: decay of the running average of the weights.
+        widths: channels of the network's levels.
+        blocks: residual blocks of its levels.
+        options: further options of the network, as JSON values (ablations).
+        reductions: each photograph is used reduced by these factors.
+        leaves: number of dead-leaves scenes.
+        leaves_share: fraction of crops from them.
+        synthesis: what is drawn.
+    """
+
+    recipe: str = "mmse"
+    seed: int = 1
+    batch: int = 8
+    side: int = 64
+    learning_rate: float = 8e-4
+    warmup: int = 300
+    averaging: float = 0.9995
+    widths: tuple[int, ...] = (32, 64, 128, 256)
+    blocks: tuple[int, ...] = (1, 1, 2, 1)
+    options: tuple[tuple[str, bool | int | float], ...] = ()
+    reductions: tuple[int, ...] = (2, 4)
+    leaves: int = 48
+    leaves_share: float = 0.12
+    synthesis: SynthesisPlan = field(default_factory=SynthesisPlan)
+
+    def as_json(self) -> dict[str, Any]:
+        """The plan as JSON holds it, so that a stored one compares equal."""
+        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return plain

@@ -1,0 +1,51 @@
+"""The one-step recipe around any network."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from rawdiff.networks.stabilised import StabilisedDenoiser
+from rawdiff.recipes.mmse import denoise_with
+
+GAIN, SIGMA = torch.full((4,), 1e-3), torch.full((4,), 2e-3)
+
+
+class Identity(torch.nn.Module):
+    def forward(self, state: torch.Tensor, sigma: torch.Tensor, floor: torch.Tensor) -> torch.Tensor:
+        assert sigma.shape == state.shape == floor.shape
+        return state
+
+
+def _planes() -> torch.Tensor:
+    return 0.02 + 0.02 * torch.rand(4, 24, 20, generator=torch.Generator().manual_seed(0))
+
+
+def test_strength_runs_from_the_input_to_the_estimate() -> None:
+    planes = _planes()
+    none, half, full = (denoise_with(Identity(), planes, GAIN, SIGMA, 1.0, s) for s in (0.0, 0.5, 1.0))
+    assert torch.equal(none, planes)
+    assert torch.allclose(half, (planes + full) / 2)
+    # The exact unbiased inverse of a measurement differs from it by at most 1/4 electron.
+    assert float((full - planes).abs().max()) < 0.3e-3
+
+
+def test_the_exposure_map_is_the_noise_map() -> None:
+    told: list[torch.Tensor] = []
+
+    class Listener(Identity):
+        def forward(self, state: torch.Tensor, sigma: torch.Tensor, floor: torch.Tensor) -> torch.Tensor:
+            told.append(sigma)
+            return state
+
+    exposure = torch.full((24, 20), 4.0)
+    exposure[:12] = 1.0
+    denoise_with(Listener(), _planes(), GAIN, SIGMA, exposure, 1.0)
+    assert torch.equal(told[0][0, 2], 1 / exposure.sqrt())
+
+
+@pytest.mark.parametrize("shape", [(24, 20), (7, 5), (2, 2)])
+def test_a_network_denoises_frames_of_any_size(shape: tuple[int, int]) -> None:
+    network = StabilisedDenoiser((6, 8), (1, 1)).eval()
+    noisy = _planes()[:, : shape[0], : shape[1]]
+    assert denoise_with(network, noisy, GAIN, SIGMA, 1.0, 1.0).shape == noisy.shape
