@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from rawdiff.raw.frame import RawFrame, plane_sites
 from rawdiff.raw.ingest import read_raw
 
-PHOTOGRAPH = Path(__file__).parent / "photographs" / "wine.jpg"
+PHOTOGRAPH = Path(__file__).parent / "photographs" / "friends.jpg"
 RATIO, FRAMES = 100.0, 8
 
 
