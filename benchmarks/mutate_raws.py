@@ -165,7 +165,8 @@ def try_processing(path: Path, timeout_s: float) -> tuple[str, str, str]:
     """Run the whole command on a file: verdict, message, fault."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out"
-        command = [sys.executable, "-m", "rawdiff.cli.main", "process", str(path), "-o", str(out)]
+        start = "from rawdiff.cli.main import run; run()"
+        command = [sys.executable, "-c", start, "process", str(path), "-o", str(out)]
         try:
             run = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False)
         except subprocess.TimeoutExpired:

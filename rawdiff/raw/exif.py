@@ -27,11 +27,17 @@ def read_camera(table: TagTable) -> Camera:
     return Camera(
         make=make,
         model=model,
-        unique=table.text(50708) or " ".join(part for part in (make, model) if part),
+        unique=table.text(50708) or _join_name(make, model),
         serial=serial or None,
         firmware=table.text(305) or None,
         lens=_text(exif.get("LensModel")) or None,
     )
+
+
+def _join_name(make: str, model: str) -> str:
+    """Make and model, the make only once: many models begin with it."""
+    brand = make.split()[0].lower() if make else ""
+    return model if model.lower().startswith(brand) and model else f"{make} {model}".strip()
 
 
 def read_exposure(table: TagTable) -> Exposure:

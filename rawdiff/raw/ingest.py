@@ -25,7 +25,8 @@ from rawdiff.raw.ingest_checks import (
     read_header,
     recognise,
 )
-from rawdiff.raw.ingest_dng import DngRaw, build_frame, read_dng
+from rawdiff.raw.ingest_dng import DngRaw, read_dng
+from rawdiff.raw.ingest_frames import build_frame
 from rawdiff.raw.ingest_process import Decoder, decoded
 from rawdiff.raw.ingest_vendor import build_vendor_frame, merge_tags, read_vendor_tags, require_mosaic
 from rawdiff.raw.sidecar import EXAMPLE, Sidecar, find_sidecar, read_dump, read_sidecar

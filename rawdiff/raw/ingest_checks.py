@@ -16,7 +16,7 @@ from rawdiff.raw.tags import Layout, TagTable
 Container = Literal["tiff", "raf", "cr3", "other raw", "unknown"]
 
 _TIFF_LIKE = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"IIRO", b"IIRS", b"IIU\0", b"MMOR")
-_OTHER_RAWS = (b"\0MRM", b"HEAPCCDR", b"RAWf", b"ARRI", b"NOKIARAW", b"ARECOYK")
+_OTHER_RAWS = ((0, b"\0MRM"), (6, b"HEAPCCDR"), (0, b"NOKIARAW"), (25, b"ARECOYK"))
 _PICTURES = (
     (b"\xff\xd8\xff", "a JPEG"),
     (b"\x89PNG", "a PNG"),
@@ -25,8 +25,11 @@ _PICTURES = (
     (b"\xff\x0a", "a JPEG XL"),
     (b"\0\0\0\x0cJXL ", "a JPEG XL"),
     (b"8BPS", "a Photoshop file"),
+    (b"PK\3\4", "a ZIP archive"),
+    (b"SIMPLE  =", "a FITS file"),
 )
 _HEADER_BYTES = 256
+_PANASONIC_FORMAT, _PANASONIC_START = 0x2D, 0x118
 _NOT_HERE = 0xFFFFFFFF  # Panasonic says elsewhere where its image lies
 
 
@@ -56,9 +59,8 @@ def recognise(path: Path, header: bytes) -> Container:
     """
     for magic, name in _PICTURES:
         if header.startswith(magic) and (magic != b"BM" or path.suffix.lower() == ".bmp"):
-            raise UnsupportedRawError(
-                f"is {name}, not a raw file", where=path, hint="rawdiff enhance takes ordinary pictures"
-            )
+            hint = "rawdiff reads the camera's raw files; rawdiff enhance takes ordinary pictures"
+            raise UnsupportedRawError(f"is {name}, not a raw file", where=path, hint=hint)
     if header.startswith(b"FOVb"):
         raise UnsupportedRawError(
             "is a Sigma X3F from a Foveon sensor, which records three colours at every pixel",
@@ -77,7 +79,8 @@ def recognise(path: Path, header: bytes) -> Container:
             where=path,
             hint="rawdiff reads the camera's raw files",
         )
-    return "other raw" if header.startswith(_OTHER_RAWS) else "unknown"
+    known = any(header[place : place + len(magic)] == magic for place, magic in _OTHER_RAWS)
+    return "other raw" if known else "unknown"
 
 
 def check_bounds(layout: Layout, length: int, path: Path, *, memory_bytes: int) -> None:
@@ -132,6 +135,15 @@ def check_vendor_bounds(tables: list[TagTable], length: int, path: Path) -> None
     Raises:
         DamagedFileError: one does not.
     """
+    width, height = tables[0].integer(2), tables[0].integer(3)
+    start = tables[0].integer(_PANASONIC_START)
+    if tables[0].numbers(_PANASONIC_FORMAT) and width and height and start:
+        # Every Panasonic packing up to format 7 takes 8/7 bytes a pixel at least, format 8 is adaptive.
+        least = width * height // (1 if (tables[0].integer(_PANASONIC_FORMAT) or 0) < 8 else 8)
+        if start + least > length:
+            raise DamagedFileError(
+                f"the file ends early: {width}x{height} pixels do not fit in its {length} bytes", where=path
+            )
     for table in tables:
         if (table.integer(254) or 0) != 0:
             continue

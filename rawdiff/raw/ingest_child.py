@@ -33,7 +33,7 @@ def serve(pixels_fd: int) -> None:
         try:
             reply = _answer(request, pixels_fd)
         except Exception as error:  # a decoder may raise anything; the parent makes it one line
-            reply = {"error": _describe(error)}
+            reply = {"error": _describe(error), "unknown": "FileUnsupported" in type(error).__name__}
         replies.write(json.dumps(reply) + "\n")
         replies.flush()
 

@@ -1,42 +1,24 @@
-"""From a DNG's tags and stored samples to a frame, in the order that DNG 1.7 chapter 5 prescribes.
-
-OpcodeList1 on the stored values, linearisation table, active area, the varying part of the black level,
-OpcodeList2. The CFA pattern and the black pattern count from the active area's corner.
-"""
+"""What a DNG says of its raw image before any pixel is decoded, read and checked (DNG 1.7)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from rawdiff.errors import DamagedFileError, UnsupportedRawError
-from rawdiff.raw.bad_pixels import fill_bad_pixels
 from rawdiff.raw.color_tags import read_color_tags
 from rawdiff.raw.exif import read_camera, read_exposure
 from rawdiff.raw.frame import (
-    Array,
     CfaPhase,
     FrameTags,
     GainMap,
-    Levels,
-    LinearFrame,
-    Matrix,
-    RawFrame,
-    Source,
 )
 from rawdiff.raw.gain_maps import crop_map, spread_over_sites
-from rawdiff.raw.levels import LevelTags, fold_linear_black, fold_mosaic_black, linearise, read_levels
+from rawdiff.raw.levels import LevelTags, read_levels
 from rawdiff.raw.opcode_area import OpcodeError
 from rawdiff.raw.opcodes import (
     OpcodePlan,
-    apply_values,
-    has_values,
-    mark_bad_pixels,
     parse_list,
     plan_opcodes,
     read_gains,
@@ -53,6 +35,13 @@ _OTHER_MOSAICS: dict[tuple[int, ...], str] = {
     (6, 6): "an X-Trans mosaic (6x6 sites)",
     (4, 4): "a Quad-Bayer mosaic (4x4 sites)",
 }
+_SUB_IFDS = 330
+# Size, storage, CFA, levels, geometry, colour and opcodes: without one of them the picture would be wrong.
+_NEEDED = frozenset(
+    {254, 256, 257, 258, 259, 262, 273, 277, 278, 279, 284, 322, 323, 324, 325, _SUB_IFDS, 339, 33421, 33422}
+    | {50710, 50711, *range(50712, 50721), 50721, 50722, 50723, 50724, 50727, 50728, 50729, 50730, 50778}
+    | {50779, 50829, 50830, 50964, 50965, 50975, 51008, 51009, 51022, 52547}
+)
 Rectangle = tuple[int, int, int, int]
 
 
@@ -86,6 +75,7 @@ def read_dng(tables: list[TagTable], path: Path) -> DngRaw:
         ValueError: tags that contradict themselves.
     """
     table = find_raw(tables)
+    _check_readable(tables, table, path)
     if table is None:
         raise UnsupportedRawError(
             "is a DNG without a raw image of full size", where=path, hint="it holds previews only"
@@ -114,6 +104,17 @@ def read_dng(tables: list[TagTable], path: Path) -> DngRaw:
         interleave=(table.integer(50975) or 1, table.integer(52547) or 1),
     )
     return replace(dng, tags=_read_tags(tables[0], table, dng, path))
+
+
+def _check_readable(tables: list[TagTable], table: TagTable | None, path: Path) -> None:
+    """Refuse a file that has lost a tag which the pixels hang on; others may be missing."""
+    lost = tables[0].unreadable | (table.unreadable if table else set())
+    needed = sorted(lost & _NEEDED)
+    children = len(tables[0].integers(_SUB_IFDS) or ())
+    if not needed and (table is not None or children < len(tables)):
+        return
+    what = f"its tag {needed[0]} lies" if needed else "its raw image's directory lies"
+    raise DamagedFileError(f"the file ends early or is damaged: {what} beyond its end", where=path)
 
 
 def _read_phase(table: TagTable, layout: Layout, path: Path) -> CfaPhase:
@@ -220,113 +221,3 @@ def _read_gain_maps(dng: DngRaw, path: Path) -> tuple[GainMap, ...]:
     except OpcodeError as error:
         raise DamagedFileError(f"its GainMap opcode is damaged: {error}", where=path) from error
     return tuple(found)
-
-
-def build_frame(dng: DngRaw, stored: NDArray[Any], source: Source) -> RawFrame | LinearFrame:
-    """Bring stored samples `[H, W]` or `[H, W, 3]` to linear DN and cut out the active area.
-
-    Raises:
-        DamagedFileError: the samples are not those that the tags announce, or not finite.
-    """
-    layout, path = dng.layout, source.path
-    expected = (layout.height, layout.width) + ((3,) if dng.phase is None else ())
-    if layout.planar_separate and stored.shape == (3, layout.height, layout.width):
-        stored = stored.transpose(1, 2, 0)
-    if stored.shape != expected:
-        raise DamagedFileError(f"it decodes to shape {stored.shape}, its tags say {expected}", where=path)
-    stored = _deinterleave(stored, dng.interleave)
-    if dng.phase is None:
-        return _build_linear(dng, stored, source)
-    return _build_mosaic(dng, dng.phase, stored, source)
-
-
-def _deinterleave(stored: NDArray[Any], factors: tuple[int, int]) -> NDArray[Any]:
-    """Undo RowInterleaveFactor and ColumnInterleaveFactor: field i holds the lines i, i + factor, ..."""
-    for axis, factor in enumerate(factors):
-        if factor <= 1:
-            continue
-        lines = np.arange(stored.shape[axis])
-        order = np.concatenate([lines[field::factor] for field in range(factor)])
-        stored = np.take(stored, np.argsort(order), axis=axis)
-    return stored
-
-
-def _correct_stored(dng: DngRaw, stored: NDArray[Any], path: Path) -> NDArray[Any]:
-    """Apply the value opcodes of list 1; they see 16-bit values as 0..1."""
-    if not has_values(dng.plan.on_stored):
-        return stored
-    if stored.dtype != np.uint16:
-        raise UnsupportedRawError("has an OpcodeList1 over samples that are not of 16 bits", where=path)
-    values = np.ascontiguousarray(np.moveaxis(np.atleast_3d(stored), -1, 0), np.float32) / np.float32(65535)
-    apply_values(values, dng.plan.on_stored, path)
-    whole = np.clip(np.rint(values * 65535), 0, 65535).astype(np.uint16)
-    corrected: NDArray[Any] = np.moveaxis(whole, 0, -1).reshape(stored.shape)
-    return corrected
-
-
-def _build_mosaic(dng: DngRaw, phase: CfaPhase, stored: NDArray[Any], source: Source) -> RawFrame:
-    path = source.path
-    top, left, _, _ = dng.active
-    height, width = dng.shape
-    area = (slice(top, top + height), slice(left, left + width))
-    defects = mark_bad_pixels(stored, dng.plan.on_stored, path)
-    stored = _correct_stored(dng, stored, path)
-    mosaic = np.ascontiguousarray(linearise(stored[area], dng.levels.table))
-    mosaic = mosaic if mosaic.flags.owndata and mosaic.dtype != stored.dtype else mosaic.copy()
-    _check_finite(mosaic, path)
-    if defects is not None:
-        defects = defects[area]
-        fill_bad_pixels(mosaic, defects)
-    black = fold_mosaic_black(mosaic, dng.levels)
-    levels = Levels(black, np.full((2, 2), dng.levels.white[0]))
-    if dng.plan.on_linear:
-        late = _correct_mosaic(mosaic, levels, dng, path)
-        defects = late if defects is None else defects if late is None else defects | late
-    masked = tuple(
-        linearise(stored[area[0] : area[2], area[1] : area[3]], dng.levels.table).copy()
-        for area in dng.masked
-    )
-    return RawFrame(mosaic, phase, levels, dng.tags, source, masked, defects)
-
-
-def _correct_mosaic(mosaic: Array, levels: Levels, dng: DngRaw, path: Path) -> NDArray[np.bool_] | None:
-    """Apply OpcodeList2 to the mosaic in place; bad pixels are marked and left to the correction stage."""
-    black, span = levels.black_dn.astype(np.float32), levels.range_dn().astype(np.float32)
-    sites = [(row, column) for row in range(2) for column in range(2)]
-    for row, column in sites:
-        mosaic[row::2, column::2] -= black[row, column]
-        mosaic[row::2, column::2] /= span[row, column]
-    mask = mark_bad_pixels(np.rint(mosaic * 65535), dng.plan.on_linear, path)
-    apply_values(mosaic[None], dng.plan.on_linear, path)
-    for row, column in sites:
-        mosaic[row::2, column::2] *= span[row, column]
-        mosaic[row::2, column::2] += black[row, column]
-    return mask
-
-
-def _build_linear(dng: DngRaw, stored: NDArray[Any], source: Source) -> LinearFrame:
-    top, left, bottom, right = dng.active
-    if any(op.number in (4, 5) for op in (*dng.plan.on_stored, *dng.plan.on_linear)):
-        raise UnsupportedRawError("names bad pixels of an image that is no mosaic", where=source.path)
-    stored = _correct_stored(dng, stored, source.path)
-    image = linearise(stored[top:bottom, left:right], dng.levels.table)
-    rgb = np.array(np.moveaxis(image, -1, 0), np.float32, order="C")
-    _check_finite(rgb, source.path)
-    black = fold_linear_black(rgb, dng.levels)
-    white: Matrix = dng.levels.white
-    if dng.plan.on_linear:
-        offset, span = (
-            black.astype(np.float32)[:, None, None],
-            (white - black).astype(np.float32)[:, None, None],
-        )
-        rgb -= offset
-        rgb /= span
-        apply_values(rgb, dng.plan.on_linear, source.path)
-        rgb *= span
-        rgb += offset
-    return LinearFrame(rgb, black, white, dng.tags, source)
-
-
-def _check_finite(pixels: Array, path: Path) -> None:
-    if not np.isfinite(pixels).all():
-        raise DamagedFileError("it holds pixels that are no numbers", where=path)

@@ -20,7 +20,7 @@ from typing import Any, BinaryIO, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from rawdiff.errors import DamagedFileError
+from rawdiff.errors import DamagedFileError, UnsupportedRawError
 
 Decoder = Literal["libraw", "libraw-header", "tifffile"]
 
@@ -71,6 +71,7 @@ class DecoderProcess:
         """Send one request and wait for its answer.
 
         Raises:
+            UnsupportedRawError: LibRaw knows no such file.
             DamagedFileError: the decoder refused the file, died of it, or took too long.
         """
         hint = "the file is damaged, or is made to harm"
@@ -90,6 +91,8 @@ class DecoderProcess:
             raise DamagedFileError(f"the decoder ended with {end}", where=path, hint=hint)
         reply: dict[str, Any] = json.loads(line)
         if "error" in reply:
+            if reply["unknown"]:
+                raise UnsupportedRawError("is of no raw format that LibRaw knows, or damaged", where=path)
             raise DamagedFileError(f"it cannot be decoded: {reply['error']}", where=path)
         self.done += 1
         return reply
@@ -188,6 +191,7 @@ def decoded(
         memory_bytes: address space granted to the child.
 
     Raises:
+        UnsupportedRawError: LibRaw knows no such file.
         DamagedFileError: the decoder refused the file, died of it, took too long or too much memory.
     """
     request = {

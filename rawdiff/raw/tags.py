@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,6 +35,8 @@ class TagTable:
     def __init__(self, page: Any) -> None:
         self.page = page
         self.offset = int(page.offset)
+        self.unreadable = _listed_codes(page) - {int(tag.code) for tag in page.tags}
+        """Codes that the directory lists but whose values lie outside the file, or are of no known type."""
 
     def __contains__(self, code: int) -> bool:
         return self.page.tags.get(code) is not None
@@ -131,6 +134,16 @@ def open_directories(path: Path, data: bytes | None = None) -> Iterator[list[Tag
             yield tables
         except (ValueError, TypeError, OverflowError, IndexError, KeyError, tifffile.TiffFileError) as error:
             raise DamagedFileError(f"its tags contradict themselves: {_line(error)}", where=path) from error
+
+
+def _listed_codes(page: Any) -> set[int]:
+    """Codes of all entries of a directory: tifffile passes over those that it cannot read."""
+    form, file = page.parent.tiff, page.parent.filehandle
+    file.seek(page.offset)
+    (count,) = struct.unpack(form.tagnoformat, file.read(form.tagnosize))
+    entries = file.read(int(form.tagsize) * count)
+    places = range(0, len(entries) - 1, form.tagsize)
+    return {struct.unpack_from(form.byteorder + "H", entries, place)[0] for place in places}
 
 
 def _walk(pages: Any, depth: int) -> Iterator[Any]:
