@@ -3,7 +3,8 @@
 The generalised Anscombe transform f(z) = (2/K) sqrt(K z + 3/8 K^2 + sigma^2) makes Poisson-Gaussian noise of
 gain K and read noise sigma nearly unit variance at every brightness (Starck, Murtagh and Bijaoui, "Image
 Processing and Data Analysis", 1998; Makitalo and Foi, TIP 2013). Where it falls short of 1 by its nature,
-below about four electrons, the figure is divided by its exact expectation.
+below about four electrons, the figure is divided by its exact expectation. Frames should be free of their
+offset pattern (DSNU), which bends the transform of the darkest pixels.
 """
 
 from __future__ import annotations
