@@ -147,7 +147,7 @@ def find_steps(figures: Mapping[str, Points]) -> tuple[Step, ...]:
         name: sorted(points, key=lambda p: p[0]) for name, points in figures.items() if len(points) >= 4
     }
     isos = sorted({iso for points in usable.values() for iso, _ in points})
-    places = [Step(below, above) for below, above in itertools.pairwise(isos)]
+    places = [Step(low, high) for low, high in itertools.pairwise(isos)]
     best: tuple[float, tuple[Step, ...]] = (0.0, ())
     for count in (1, 2):
         tries = math.comb(len(places), count)
