@@ -143,9 +143,8 @@ def find_steps(figures: Mapping[str, Points]) -> tuple[Step, ...]:
     downwards, at least 15 % and 5 standard errors, since a switch to a higher conversion gain lowers the
     noise; a piece of a single ISO counts only if the noise itself falls across the step.
     """
-    usable = {
-        name: sorted(points, key=lambda p: p[0]) for name, points in figures.items() if len(points) >= 4
-    }
+    known = {name: [point for point in points if point[1].value > 0] for name, points in figures.items()}
+    usable = {name: sorted(points, key=lambda p: p[0]) for name, points in known.items() if len(points) >= 4}
     isos = sorted({iso for points in usable.values() for iso, _ in points})
     places = [Step(low, high) for low, high in itertools.pairwise(isos)]
     best: tuple[float, tuple[Step, ...]] = (0.0, ())
@@ -182,7 +181,7 @@ def _evidence(figures: Mapping[str, Points], steps: tuple[Step, ...]) -> float |
 
 def _separates(sides: NDArray[np.float64]) -> bool:
     """True where every piece holds a point."""
-    return len({*sides.sum(axis=1)}) == sides.shape[1] + 1
+    return bool(len({*sides.sum(axis=1)}) == sides.shape[1] + 1)
 
 
 def _falls_where_lonely(y: NDArray[np.float64], sides: NDArray[np.float64]) -> NDArray[np.bool_]:
