@@ -134,7 +134,7 @@ def test_hue_and_chroma_err_no_more_than_twice_the_float32_reference(form: refer
 @pytest.mark.parametrize("form", ["invariant", "published"])
 @pytest.mark.parametrize("padding", ["reflect", "zero"])
 def test_the_gradients_are_those_of_the_function(form: reference.Form, padding: reference.Padding) -> None:
-    """gradcheck (random directions) in float64 on the reference; O is left out, since ranks have no gradient."""
+    """gradcheck (random directions) in float64 on the reference; ranks (O) have none."""
     generator = torch.Generator().manual_seed(3)
     rgb = torch.rand(2, 3, 4, 5, generator=generator, dtype=torch.float64) + 0.2
     matrix = MATRIX.double() + 0.05 * torch.rand(3, 3, generator=generator, dtype=torch.float64)
