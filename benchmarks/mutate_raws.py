@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import resource
+import signal
 import struct
-import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,6 +29,7 @@ import numpy as np
 from rawdiff.errors import InputError
 from rawdiff.raw.frame import LinearFrame, RawFrame
 from rawdiff.raw.ingest import read_raw
+from rawdiff.raw.ingest_process import close_decoders
 
 TIFF_SUFFIXES = (".dng", ".kdc", ".nef", ".cr2", ".arw", ".pef", ".rw2", ".orf")
 SIZE_TAGS = (256, 257, 258, 259, 262, 273, 277, 278, 279, 284, 322, 323, 324, 325, 330, 339)
@@ -162,27 +165,63 @@ def try_reading(path: Path, timeout_s: float) -> tuple[str, str, str]:
 
 
 def try_processing(path: Path, timeout_s: float) -> tuple[str, str, str]:
-    """Run the whole command on a file: verdict, message, fault."""
+    """Run the whole command on a file in a forked process: verdict, message, fault.
+
+    This process has imported the command but never used it, so that a fork is as good as a fresh start and
+    two thousand starts need not import torch each.
+    """
+    from rawdiff.cli.main import run
+
     with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "out"
-        start = "from rawdiff.cli.main import run; run()"
-        command = [sys.executable, "-c", start, "process", str(path), "-o", str(out)]
-        try:
-            run = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False)
-        except subprocess.TimeoutExpired:
+        out, words_file = Path(folder) / "out", Path(folder) / "words"
+        child = os.fork()
+        if child == 0:
+            words = os.open(words_file, os.O_CREAT | os.O_WRONLY, 0o600)
+            os.dup2(words, 1)
+            os.dup2(words, 2)
+            sys.argv = ["rawdiff", "process", str(path), "-o", str(out)]
+            code = 99
+            try:
+                run()
+            except SystemExit as end:
+                code = end.code if isinstance(end.code, int) else 99
+            except BaseException:
+                traceback.print_exc()
+            sys.stdout.flush()
+            sys.stderr.flush()
+            close_decoders()
+            os._exit(code)
+        code = wait_for(child, timeout_s)
+        if code is None:
             return "hang", "", f"no end within {timeout_s:g} s"
         left = sorted(each.name for each in out.rglob("*") if each.is_file()) if out.exists() else []
-    words = (run.stderr or run.stdout).strip()
-    fault = ""
-    if run.returncode not in (0, 3):
-        fault = f"exit code {run.returncode}"
-    elif "Traceback" in run.stdout + run.stderr:
-        fault = "a traceback"
-    elif run.returncode == 3 and any(not name.endswith((".jsonl", ".journal")) for name in left):
-        fault = f"left {left} behind"
-    elif run.returncode == 0 and not any(name.lower().endswith((".jpg", ".jpeg")) for name in left):
-        fault = "exit code 0 without an output"
-    return f"exit {run.returncode}", words[-400:], fault
+        said = words_file.read_text(errors="replace").strip()
+    return f"exit {code}", said[-400:], judge(code, said, left)
+
+
+def wait_for(child: int, timeout_s: float) -> int | None:
+    """Exit code of a child (negative: its signal), None where it had to be killed."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.01)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return None
+
+
+def judge(code: int, said: str, left: list[str]) -> str:
+    """What is wrong with a run of the command, empty where nothing is."""
+    pictures = [name for name in left if name.lower().endswith((".jpg", ".jpeg"))]
+    if code not in (0, 3):
+        return f"exit code {code}"
+    if "Traceback" in said:
+        return "a traceback"
+    if any(name.endswith((".part", ".tmp")) for name in left) or (code == 3 and pictures):
+        return f"left {left} behind"
+    return "exit code 0 without an output" if code == 0 and not pictures else ""
 
 
 def run_mutations(
