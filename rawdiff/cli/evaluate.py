@@ -1,0 +1,106 @@
+"""`rawdiff evaluate`: measure how good it is, on this machine, beside its peers."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import typer
+
+from rawdiff.errors import ConfigurationError, RawdiffError
+from rawdiff.report.denoise_suite import CAMERAS, ISO, RATIOS, Denoise, SuiteResult
+
+_RATIOS = ",".join(f"{ratio:g}" for ratio in RATIOS)
+
+
+def evaluate(
+    suite: str = typer.Argument(..., help="What to measure: denoise."),
+    photos: Path = typer.Option(..., "--photos", help="Folder of photographs, or a photographs.json."),
+    methods: str = typer.Option("", "--methods", help="Comma-separated; all that can run where empty."),
+    cameras: str = typer.Option(",".join(CAMERAS), "--cameras", help="Comma-separated."),
+    iso: float = typer.Option(ISO, "--iso", help="Of the cameras."),
+    ratios: str = typer.Option(_RATIOS, "--ratios", help="Exposure ratios."),
+    limit: int = typer.Option(0, "--limit", help="Use the first N photographs only; 0 for all."),
+    json_file: Path | None = typer.Option(None, "--json-file", help="Write everything measured there."),
+    as_json: bool = typer.Option(False, "--json", help="One JSON object on stdout instead of the table."),
+    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
+) -> None:
+    """Make photographs dark with published cameras, denoise them by every method, print the table.
+
+    Of a photographs.json those marked `held_out` are used, of a folder all.
+    """
+    from rawdiff.report.denoise_suite import conditions, run_suite
+    from rawdiff.train.photographs import list_photographs
+
+    try:
+        if suite != "denoise":
+            raise ConfigurationError(f"there is no suite '{suite}'", hint="denoise")
+        listed = list_photographs(photos)
+        chosen = [p for p in listed if p.held_out] or listed
+        chosen = chosen[:limit] if limit > 0 else chosen
+        found = run_suite(
+            chosen,
+            _choose(methods),
+            conditions([name for name in cameras.split(",") if name], iso),
+            _numbers(ratios),
+            on_case=lambda case: print(case, file=sys.stderr),
+        )
+    except RawdiffError as error:
+        if debug:
+            raise
+        print(f"rawdiff: {error}", file=sys.stderr)
+        raise typer.Exit(error.exit_code) from None
+    if json_file is not None:
+        json_file.write_text(json.dumps(found.as_json(), indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(found.as_json()) if as_json else _table(found))
+
+
+def _choose(names: str) -> dict[str, Denoise]:
+    """The methods asked for, or all whose packages and weights are there."""
+    from rawdiff.recipes.catalog import RECIPES
+    from rawdiff.report import classical
+
+    known: dict[str, Denoise] = {"noisy": classical.leave_noisy, "nlm": classical.non_local_means}
+    known |= {name: recipe.denoise for name, recipe in RECIPES.items()}
+    wanted = [name for name in names.split(",") if name] or [*known]
+    known["bm3d"] = classical.bm3d
+    for name in wanted:
+        if name not in known:
+            raise ConfigurationError(f"there is no method '{name}'", hint=f"of {', '.join(known)}")
+    return {name: known[name] for name in wanted}
+
+
+def _numbers(text: str) -> list[float]:
+    try:
+        numbers = [float(word) for word in text.split(",") if word]
+    except ValueError:
+        raise ConfigurationError(f"'{text}' is not a list of numbers", hint="such as 100,250,300") from None
+    if not numbers or min(numbers) <= 0:
+        raise ConfigurationError("exposure ratios must be above 0")
+    return numbers
+
+
+def _table(found: SuiteResult) -> str:
+    lines = []
+    methods = list(found.seconds_per_mp)
+    for condition in dict.fromkeys(score.condition for score in found.scores):
+        lines.append(f"\n{condition}: PSNR dB / SSIM (after alignment)")
+        for sharpness in ("sharp", "soft"):
+            for ratio in dict.fromkeys(score.ratio for score in found.scores):
+                for score in found.scores:
+                    if (score.condition, score.sharpness, score.ratio) == (condition, sharpness, ratio):
+                        lines.append(
+                            f"  {sharpness:5} x{ratio:<4g} {score.method:16} {score.psnr_db:6.2f} / "
+                            f"{score.ssim:.4f}  ({score.aligned_psnr_db:6.2f} / {score.aligned_ssim:.4f})"
+                        )
+    lines.append("\nseconds per megapixel")
+    lines += [f"  {name:16} {found.seconds_per_mp[name]:8.3f}" for name in methods]
+    lines.append("\nbias per brightness of the truth [e-]: relative bias +- standard error")
+    for name in methods:
+        for row in found.bias[name]:
+            lines.append(
+                f"  {name:16} {row['from_e']:6g} - {row['to_e']:6g}  {100 * row['bias']:+7.2f} % "
+                f"+- {100 * row['standard_error']:.2f} %"
+            )
+    return "\n".join(lines)
