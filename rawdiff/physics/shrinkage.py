@@ -23,13 +23,13 @@ from dataclasses import dataclass
 import torch
 
 LEVELS = 4
-LIGHT_RADIUS, COLOR_RADIUS = 2, 1
-"""Half-widths of the windows that the energy of detail in light and in colour is averaged over."""
+RADIUS = 2
+"""Half-width of the window that the energy of detail is averaged over."""
 
-LIGHT_FLOOR, COLOR_FLOOR = 1.5, 1.25
+LIGHT_FLOOR, COLOR_FLOOR = 1.5, 1.15
 """Energy of detail, in units of the noise, below which it is taken for noise altogether."""
 
-REACH = 2**LEVELS - 1 + LEVELS * LIGHT_RADIUS
+REACH = 2**LEVELS - 1 + LEVELS * RADIUS
 """How far an output pixel sees."""
 
 _TINY = 1e-20
@@ -78,8 +78,8 @@ def shrink(planes: torch.Tensor, noise: NoiseLaw) -> torch.Tensor:
             spread = spread[rows, columns]
         variance = noise.over_blocks(sums, 4 ** (level + 1), spread)
         bands = _shrink_bands(bands, sums, variance)
-        sums = _synthesise(_inset(sums, LIGHT_RADIUS), bands, 2**level)
-        start += LIGHT_RADIUS + 2**level
+        sums = _synthesise(_inset(sums, RADIUS), bands, 2**level)
+        start += RADIUS + 2**level
     return sums
 
 
@@ -102,7 +102,7 @@ def _synthesise(sums: torch.Tensor, bands: Bands, step: int) -> torch.Tensor:
 
 
 def _shrink_bands(bands: Bands, sums: torch.Tensor, variance: torch.Tensor) -> Bands:
-    """Shrink detail in light and detail in colour; `LIGHT_RADIUS` is used up on every side."""
+    """Shrink detail in light and detail in colour; `RADIUS` is used up on every side."""
     deviation = variance.sqrt_()
     whitening = deviation.reciprocal()
     color = sums.clamp(min=0.0).mul_(whitening).add_(1e-6)
@@ -112,21 +112,21 @@ def _shrink_bands(bands: Bands, sums: torch.Tensor, variance: torch.Tensor) -> B
     rest = torch.zeros_like(light[0])
     for band, common in zip(whitened, light, strict=True):
         rest.add_(_across_planes(band, band)).sub_(common * common)
-    degrees = float(len(bands) * (sums.shape[0] - 1))
-    color_energy = _box_sum(rest, COLOR_RADIUS).mul_(1.0 / (degrees * (2 * COLOR_RADIUS + 1) ** 2))
-    keep_color = _inset(_wiener(color_energy, COLOR_FLOOR), LIGHT_RADIUS - COLOR_RADIUS)
-    direction = _inset(color.mul_(deviation), LIGHT_RADIUS)
+    degrees = len(bands) * max(sums.shape[0] - 1, 1)
+    keep_color = _wiener(_box_mean(rest).mul_(1.0 / degrees), COLOR_FLOOR)
+    direction = _inset(color.mul_(deviation), RADIUS)
     shrunk = []
     for band, common in zip(bands, light, strict=True):
-        energy = _box_sum(common * common, LIGHT_RADIUS).mul_(1.0 / (2 * LIGHT_RADIUS + 1) ** 2)
-        surplus = _wiener(energy, LIGHT_FLOOR).sub_(keep_color).mul_(_inset(common, LIGHT_RADIUS))
-        shrunk.append((_inset(band, LIGHT_RADIUS) * keep_color).add_(direction * surplus))
+        keep_light = _wiener(_box_mean(common * common), LIGHT_FLOOR)
+        surplus = keep_light.sub_(keep_color).mul_(_inset(common, RADIUS))
+        shrunk.append((_inset(band, RADIUS) * keep_color).add_(direction * surplus))
     return shrunk
 
 
 def _wiener(energy: torch.Tensor, floor: float) -> torch.Tensor:
     """Share of the energy that is more than noise, 0..1."""
-    return ((energy - floor) / (energy + _TINY)).clamp_(min=0.0)
+    bounded = energy.clamp(min=floor)
+    return (bounded - floor).div_(bounded)
 
 
 def _across_planes(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
@@ -137,15 +137,15 @@ def _across_planes(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
     return total
 
 
-def _box_sum(plane: torch.Tensor, radius: int) -> torch.Tensor:
-    """Sum over the square window; `radius` is used up on every side."""
+def _box_mean(plane: torch.Tensor) -> torch.Tensor:
+    """Mean over the square window; `RADIUS` is used up on every side."""
     for dim in (-1, -2):
-        length = plane.shape[dim] - 2 * radius
+        length = plane.shape[dim] - 2 * RADIUS
         total = plane.narrow(dim, 0, length) + plane.narrow(dim, 1, length)
-        for offset in range(2, 2 * radius + 1):
+        for offset in range(2, 2 * RADIUS + 1):
             total.add_(plane.narrow(dim, offset, length))
         plane = total
-    return plane
+    return plane.mul_(1.0 / (2 * RADIUS + 1) ** 2)
 
 
 def _inset(planes: torch.Tensor, pixels: int) -> torch.Tensor:

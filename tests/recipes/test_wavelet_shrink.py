@@ -162,6 +162,15 @@ def test_the_smallest_frames_pass(shape: tuple[int, int]) -> None:
     assert clean.shape == (4, *shape) and torch.isfinite(clean).all()
 
 
+def test_grey_detail_far_above_the_noise_stays_grey() -> None:
+    # Nothing is left beside the common detail but rounding, which must not be taken for detail in colour.
+    detail = torch.rand(1, 64, 64, generator=torch.Generator().manual_seed(6)) * 1e4
+    planes = detail.expand(4, 64, 64).contiguous()
+    clean = denoise(planes, torch.full((4,), 1e-3), torch.full((4,), 1e-3))
+    assert (clean - planes).abs().max() < 1.0
+    assert (clean - clean[:1]).abs().max() < 0.01
+
+
 def test_black_without_read_noise_stays_black() -> None:
     black = torch.zeros(4, 30, 30)
     assert torch.equal(denoise(black, torch.full((4,), 1e-4), torch.zeros(4)), black)
