@@ -113,19 +113,18 @@ def check_bounds(layout: Layout, length: int, path: Path, *, memory_bytes: int) 
 
 
 def _check_uncompressed(layout: Layout, path: Path) -> None:
+    """Check that strips and tiles are long enough for their rows; only the last strip may be shorter."""
     samples = 1 if layout.planar_separate else layout.samples
-    row = -(-layout.segment_columns * samples * layout.bits // 8)
+    row_bytes = -(-layout.segment_columns * samples * layout.bits // 8)
     bands = -(-layout.height // layout.segment_rows)
     for index, count in enumerate(layout.byte_counts[: layout.segment_count]):
-        tiled = layout.segment_columns != layout.width or layout.segment_rows * bands > layout.height
-        last = index % bands == bands - 1
         rows = layout.segment_rows
-        if last and layout.segment_columns == layout.width:
+        if not layout.tiled and index % bands == bands - 1:
             rows = layout.height - (bands - 1) * layout.segment_rows
-        if count < row * rows:
-            kind = "tile" if tiled and not last else "strip"
+        if count < row_bytes * rows:
+            kind = "tile" if layout.tiled else "strip"
             raise DamagedFileError(
-                f"a {kind} of {count} bytes is too short for {rows} rows of {row} bytes", where=path
+                f"a {kind} of {count} bytes is too short for {rows} rows of {row_bytes} bytes", where=path
             )
 
 

@@ -173,6 +173,7 @@ class Layout:
     compression: int
     photometric: int
     planar_separate: bool
+    tiled: bool
     segment_rows: int
     segment_columns: int
     offsets: tuple[int, ...]
@@ -214,6 +215,7 @@ def read_layout(table: TagTable) -> Layout:
         compression=table.integer(259) or 1,
         photometric=-1 if (photometric := table.integer(262)) is None else photometric,
         planar_separate=table.integer(284) == 2,
+        tiled=tiled,
         segment_rows=rows if tiled else min(rows, height),
         segment_columns=columns,
         offsets=table.integers(324 if tiled else 273) or (),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import rawpy
+import tifffile
 from numpy.typing import NDArray
 
 from rawdiff.errors import DamagedFileError, UnsupportedRawError
@@ -257,3 +259,24 @@ def test_reading_leaves_the_file_and_its_time_alone(make_dng: MakeDng) -> None:
     path.chmod(0o444)
     read_raw(path)
     assert before == (path.read_bytes(), path.stat().st_mtime_ns)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("layout", [{}, {"rowsperstrip": 7}, {"tile": (16, 32)}, {"compression": 8}])
+@pytest.mark.parametrize("dtype", ["uint16", "float32"])
+def test_byte_order_strips_and_tiles(tmp_path: Path, order: str, layout: dict[str, Any], dtype: str) -> None:
+    image = random_mosaic(40, 60).astype(dtype)
+    path = tmp_path / "frame.dng"
+    gain = struct.pack(">8I", 0, 0, 40, 60, 0, 1, 1, 1) + struct.pack(">IIddddIf", 1, 1, 1, 1, 0, 0, 1, 2.0)
+    listed = struct.pack(">IIIII", 1, 9, 0x01030000, 0, len(gain)) + gain
+    tags = [
+        (33421, 3, 2, (2, 2), True),
+        (33422, 1, 4, b"\1\0\2\1", True),
+        (50706, 1, 4, b"\1\4\0\0", True),
+        (50717, 4, 1, 20000, True),
+        (51009, 7, len(listed), listed, True),
+    ]
+    tifffile.imwrite(path, image, byteorder=order, photometric="CFA", extratags=tags, metadata=None, **layout)
+    frame = read_mosaic(path)
+    assert np.array_equal(frame.mosaic_dn, image) and frame.phase == "GRBG"
+    assert frame.tags.gain_maps[0].gains.tolist() == [[[2.0]]]
