@@ -34,8 +34,3 @@ def _options(
     version: bool = typer.Option(False, "--version", callback=_show_version, is_eager=True, help="Print it."),
 ) -> None:
     """Dark raw photographs made clean by the physics of light."""
-
-
-def run() -> None:
-    """Enter from the shell."""
-    app()

@@ -119,10 +119,10 @@ def process_item(
         if isinstance(frame, LinearFrame):
             record["applied"] = _finish_linear(frame, config, place)
         else:
-            corrected, corrections = correct_frame(frame, chosen.model)
-            record["applied"] = asdict(corrections) | _finish_mosaic(
-                corrected, chosen, ExposureMap(), recipe, config, place
-            )
+            # The frame as read is let go here: of a large one there is no room for two.
+            frame, corrections = correct_frame(frame, chosen.model)
+            applied = _finish_mosaic(frame, chosen, ExposureMap(), recipe, config, place)
+            record["applied"] = asdict(corrections) | applied
     record["noise"] = describe_noise(chosen.model, chosen.origin, chosen.considered)
     path = folder / f"{place.stem}.json"
     write_record(path, record, overwrite)

@@ -1,0 +1,5 @@
+"""`python -m rawdiff` is `rawdiff`."""
+
+from rawdiff.cli.start import run
+
+run()
