@@ -134,15 +134,7 @@ def check_vendor_bounds(tables: list[TagTable], length: int, path: Path) -> None
     Raises:
         DamagedFileError: one does not.
     """
-    width, height = tables[0].integer(2), tables[0].integer(3)
-    start = tables[0].integer(_PANASONIC_START)
-    if tables[0].numbers(_PANASONIC_FORMAT) and width and height and start:
-        # Every Panasonic packing up to format 7 takes 8/7 bytes a pixel at least, format 8 is adaptive.
-        least = width * height // (1 if (tables[0].integer(_PANASONIC_FORMAT) or 0) < 8 else 8)
-        if start + least > length:
-            raise DamagedFileError(
-                f"the file ends early: {width}x{height} pixels do not fit in its {length} bytes", where=path
-            )
+    _check_panasonic(tables[0], length, path)
     for table in tables:
         if (table.integer(254) or 0) != 0:
             continue
@@ -155,6 +147,20 @@ def check_vendor_bounds(tables: list[TagTable], length: int, path: Path) -> None
                         where=path,
                         hint="copy it from the card again",
                     )
+
+
+def _check_panasonic(table: TagTable, length: int, path: Path) -> None:
+    """RW2 says where its pixels begin but not how many bytes they take: their number bounds it."""
+    width, height, start = table.integer(2), table.integer(3), table.integer(_PANASONIC_START)
+    packing = table.integer(_PANASONIC_FORMAT)
+    if packing is None or not width or not height or not start:
+        return
+    # Every packing up to format 7 takes at least 8/7 bytes a pixel; format 8 is adaptive.
+    least = width * height // (1 if packing < 8 else 8)
+    if start + least > length:
+        raise DamagedFileError(
+            f"the file ends early: {width}x{height} pixels do not fit in its {length} bytes", where=path
+        )
 
 
 def check_raf(path: Path, header: bytes, length: int) -> None:

@@ -64,26 +64,22 @@ def _correct_stored(dng: DngRaw, stored: NDArray[Any], path: Path) -> NDArray[An
 
 def _build_mosaic(dng: DngRaw, phase: CfaPhase, stored: NDArray[Any], source: Source) -> RawFrame:
     path = source.path
-    top, left, _, _ = dng.active
-    height, width = dng.shape
-    area = (slice(top, top + height), slice(left, left + width))
+    top, left = dng.active[:2]
+    area = (slice(top, top + dng.shape[0]), slice(left, left + dng.shape[1]))
     defects = mark_bad_pixels(stored, dng.plan.on_stored, path)
     stored = _correct_stored(dng, stored, path)
-    mosaic = np.ascontiguousarray(linearise(stored[area], dng.levels.table))
-    mosaic = mosaic if mosaic.flags.owndata and mosaic.dtype != stored.dtype else mosaic.copy()
-    _check_finite(mosaic, path)
+    mosaic = linearise(stored[area], dng.levels.table)
+    _check_finite(mosaic, stored.dtype, path)
     if defects is not None:
         defects = defects[area]
         fill_bad_pixels(mosaic, defects)
     black = fold_mosaic_black(mosaic, dng.levels)
     levels = Levels(black, np.full((2, 2), dng.levels.white[0]))
+    _check_range(levels.range_dn(), path)
     if dng.plan.on_linear:
-        late = _correct_mosaic(mosaic, levels, dng, path)
-        defects = late if defects is None else defects if late is None else defects | late
-    masked = tuple(
-        linearise(stored[area[0] : area[2], area[1] : area[3]], dng.levels.table).copy()
-        for area in dng.masked
-    )
+        marked = _correct_mosaic(mosaic, levels, dng, path)
+        defects = marked if defects is None else defects if marked is None else defects | marked
+    masked = tuple(linearise(stored[t:b, lo:hi], dng.levels.table) for t, lo, b, hi in dng.masked)
     return RawFrame(mosaic, phase, levels, dng.tags, source, masked, defects)
 
 
@@ -107,16 +103,16 @@ def _build_linear(dng: DngRaw, stored: NDArray[Any], source: Source) -> LinearFr
     if any(op.number in (4, 5) for op in (*dng.plan.on_stored, *dng.plan.on_linear)):
         raise UnsupportedRawError("names bad pixels of an image that is no mosaic", where=source.path)
     stored = _correct_stored(dng, stored, source.path)
-    image = linearise(stored[top:bottom, left:right], dng.levels.table)
-    rgb = np.array(np.moveaxis(image, -1, 0), np.float32, order="C")
-    _check_finite(rgb, source.path)
+    rgb = np.empty((3, bottom - top, right - left), np.float32)
+    for plane in range(3):
+        rgb[plane] = linearise(stored[top:bottom, left:right, plane], dng.levels.table)
+    _check_finite(rgb, stored.dtype, source.path)
     black = fold_linear_black(rgb, dng.levels)
     white: Matrix = dng.levels.white
+    _check_range(white - black, source.path)
     if dng.plan.on_linear:
-        offset, span = (
-            black.astype(np.float32)[:, None, None],
-            (white - black).astype(np.float32)[:, None, None],
-        )
+        offset = black.astype(np.float32)[:, None, None]
+        span = (white - black).astype(np.float32)[:, None, None]
         rgb -= offset
         rgb /= span
         apply_values(rgb, dng.plan.on_linear, source.path)
@@ -125,6 +121,13 @@ def _build_linear(dng: DngRaw, stored: NDArray[Any], source: Source) -> LinearFr
     return LinearFrame(rgb, black, white, dng.tags, source)
 
 
-def _check_finite(pixels: Array, path: Path) -> None:
-    if not np.isfinite(pixels).all():
+def _check_finite(pixels: Array, stored: np.dtype[Any], path: Path) -> None:
+    if stored.kind == "f" and not np.isfinite(pixels).all():
         raise DamagedFileError("it holds pixels that are no numbers", where=path)
+
+
+def _check_range(range_dn: Matrix, path: Path) -> None:
+    if not (range_dn > 0).all():
+        raise DamagedFileError(
+            "its black level by row or column reaches the white level", where=path
+        )

@@ -87,10 +87,10 @@ def linearise(stored: NDArray[Any], table: NDArray[np.uint16] | None) -> Array:
     """Look the stored values up in the LinearizationTable; beyond its end its last entry holds.
 
     Returns:
-        float32 array of the same shape, DN.
+        a new float32 array of the same shape, DN.
     """
     if table is None:
-        return np.asarray(stored, np.float32)
+        return stored.astype(np.float32)
     if stored.dtype.kind not in "u":
         raise ValueError("a linearisation table for samples that are not unsigned integers")
     whole = np.full(max(int(np.iinfo(stored.dtype).max) + 1, len(table)), table[-1], np.float32)
