@@ -216,8 +216,10 @@ def _read_gain_maps(dng: DngRaw, path: Path) -> tuple[GainMap, ...]:
     try:
         for number, gain in read_gains(dng.plan, (height, width), path):
             cropped = crop_map(gain, (height, width), dng.shape)
-            spread = number == 3 and dng.phase is not None
-            found += spread_over_sites(cropped, dng.phase) if spread and dng.phase else [cropped]
+            if number == 3 and dng.phase is not None:
+                found += spread_over_sites(cropped, dng.phase)
+            elif gain.plane < dng.layout.samples:  # a map of a plane that is not there changes nothing
+                found.append(cropped)
     except OpcodeError as error:
         raise DamagedFileError(f"its GainMap opcode is damaged: {error}", where=path) from error
     return tuple(found)

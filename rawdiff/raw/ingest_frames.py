@@ -128,6 +128,4 @@ def _check_finite(pixels: Array, stored: np.dtype[Any], path: Path) -> None:
 
 def _check_range(range_dn: Matrix, path: Path) -> None:
     if not (range_dn > 0).all():
-        raise DamagedFileError(
-            "its black level by row or column reaches the white level", where=path
-        )
+        raise DamagedFileError("its black level by row or column reaches the white level", where=path)

@@ -6,7 +6,6 @@ the active area, list 3 after demosaicing. Opcodes are big-endian whatever the f
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -259,11 +258,3 @@ def _damaged(opcode: Opcode, error: OpcodeError, where: object) -> DamagedFileEr
 
 def _place(where: object) -> str | None:
     return None if where is None else str(where)
-
-
-def pack_list(opcodes: Sequence[Opcode]) -> bytes:
-    """Join opcodes into a list as DNG stores it; the inverse of `parse_list`."""
-    parts = [struct.pack(">I", len(opcodes))]
-    for op in opcodes:
-        parts.append(struct.pack(">I4sII", op.number, bytes(op.version), op.flags, len(op.data)) + op.data)
-    return b"".join(parts)

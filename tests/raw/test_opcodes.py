@@ -15,11 +15,19 @@ from rawdiff.raw.bad_pixels import fill_bad_pixels
 from rawdiff.raw.frame import GainMap, LinearFrame, Opcode, RawFrame, plane_sites
 from rawdiff.raw.gain_maps import apply_gain_maps, crop_map, gain_field, parse_gain_map, vignette_map
 from rawdiff.raw.ingest import read_raw
-from rawdiff.raw.opcodes import pack_list, parse_list, plan_opcodes
+from rawdiff.raw.opcodes import parse_list, plan_opcodes
 from rawdiff.raw.tiff_tree import long_entry, undefined_entry
 
 MakeDng = Callable[..., Path]
 LIST_1, LIST_2, LIST_3 = 51008, 51009, 51022
+
+
+def pack_list(opcodes: Sequence[Opcode]) -> bytes:
+    """An opcode list as DNG stores it."""
+    parts = [struct.pack(">I", len(opcodes))]
+    for op in opcodes:
+        parts.append(struct.pack(">I4sII", op.number, bytes(op.version), op.flags, len(op.data)) + op.data)
+    return b"".join(parts)
 
 
 def opcode(number: int, data: bytes, flags: int = 0) -> Opcode:
