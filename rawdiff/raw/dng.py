@@ -119,8 +119,8 @@ def write_linear_dng(
     """Write a demosaiced linear image (DNG LinearRaw), not white-balanced: AsShotNeutral goes along.
 
     16-bit values keep negatives over a pedestal, their black level. Readers that stand on rawspeed
-    (darktable) do not subtract the black level of linear DNGs, so the pedestal is no higher than the
-    deepest negative asks for, and 0 where there is none; "f16-deflate" needs none at all.
+    (darktable) do not subtract the black level of linear DNGs, so the pedestal is no higher than needed,
+    and 0 where the negatives carry no light (`dng_pixels.choose_pedestal`); "f16-deflate" needs none.
 
     Args:
         path: the file to write.
@@ -130,7 +130,7 @@ def write_linear_dng(
         preview: rendered picture `[h, w, 3]`, not rotated; without it the file carries none.
         noise_reduction_applied: 0 (none) to 1 (the most), None for unknown.
         encoding: "u16" uncompressed (every reader), "f16-deflate" (half floats), "jxl" (lossless JPEG XL).
-        pedestal: stored value of black for the 16-bit encodings; None for the least that keeps every value.
+        pedestal: stored value of black for the 16-bit encodings; None chooses as said above.
         source_file: its EXIF, GPS, XMP, IPTC and camera profile are carried on.
         provenance: what made the file, kept as JSON in its XMP.
         overwrite: replace a file that is there already.
@@ -143,7 +143,7 @@ def write_linear_dng(
     if rgb.ndim != 3 or rgb.shape[0] != 3:
         raise ValueError(f"linear RGB is [3, H, W], not {list(rgb.shape)}")
     floating = encoding == "f16-deflate"
-    black = 0 if floating else dng_pixels.least_pedestal(rgb) if pedestal is None else pedestal
+    black = 0 if floating else dng_pixels.choose_pedestal(rgb) if pedestal is None else pedestal
     if not 0 <= black < dng_pixels.TOP:
         raise ValueError(f"a pedestal lies in 0..{dng_pixels.TOP - 1}, not at {black}")
     if any((m.row_pitch, m.column_pitch) != (1, 1) for m in tags.gain_maps):
@@ -158,6 +158,7 @@ def write_linear_dng(
     raw = _raw_directory(stores[encoding](rows, height, width, 3), tags, height, width, _LINEAR_RAW)
     white = 1 if floating else dng_pixels.TOP
     # No BlackLevelRepeatDim: 1x1 is the default, and RawTherapee misreads linear data where it is stated.
+    # LibRaw and RawTherapee then miss the exposure by pedestal / 65535, down and up, alike in all colours.
     raw.entries[50714] = short_entry(black, black, black)
     raw.entries[50717] = _level(white, samples=3)
     raw.entries |= dng_tags.opcode_entries(tags, planes=3)

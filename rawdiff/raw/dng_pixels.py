@@ -22,6 +22,7 @@ _BAND = 128
 _TILE = 512
 _FLOAT_PREDICTOR = 3
 _HIGHEST_PEDESTAL = 16384
+_STRAY_SHARE = 1e-3
 
 Rows = Callable[[int, int], NDArray[np.generic]]
 """Stored values of the rows from top to bottom, `[n, W]` or `[n, W, 3]`, u16 or f16."""
@@ -103,10 +104,26 @@ def linear_rows(rgb: NDArray[np.float32], pedestal: int | None) -> Rows:
     return rows
 
 
-def least_pedestal(rgb: NDArray[np.float32]) -> int:
-    """The lowest stored black that keeps every negative of linear RGB, at most 16384 (-1/3 of the range)."""
+def choose_pedestal(rgb: NDArray[np.float32]) -> int:
+    """Stored black of 16-bit linear RGB `[3, H, W]`: 0 where negatives carry no light, else what they need.
+
+    Cut off at black, negatives brighten the picture. Where that is at most 0.1 % of the light of each
+    colour (a fifth of what the law of photometry allows), they are stray values and black is stored as 0;
+    otherwise at the least value that keeps every negative, at most 16384 (signals down to -1/3).
+    """
     deepest = max(0.0, -float(np.nanmin(rgb)))
+    if deepest == 0 or not _negatives_matter(rgb):
+        return 0
     return min(math.ceil(TOP * deepest / (1 + deepest)), _HIGHEST_PEDESTAL)
+
+
+def _negatives_matter(rgb: NDArray[np.float32]) -> bool:
+    light, lack = np.zeros(3), np.zeros(3)
+    for top in range(0, rgb.shape[1], _BAND):
+        band = rgb[:, top : top + _BAND]
+        light += np.maximum(band, 0).sum((1, 2), dtype=np.float64)
+        lack -= np.minimum(band, 0).sum((1, 2), dtype=np.float64)
+    return bool(np.any(lack > _STRAY_SHARE * light))
 
 
 def to_u16(values: NDArray[np.float32]) -> NDArray[np.uint16]:
