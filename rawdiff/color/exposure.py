@@ -16,7 +16,11 @@ _BRIGHT_RANGE = (1.4, 3.5)
 """Scene light that the brightest hundredth of the picture begins at: white walls and snow are to be white,
 and lamps in the night are not to drive the night up."""
 
-_SEARCH_EV = (-8.0, 16.0)
+_SEARCH_EV = (-8.0, 12.0)
+"""Beyond twelve stops the mean is below one count of a 14-bit camera: there is no picture to lift."""
+
+_PICTURE_SNR = 4.0
+"""Mean over noise of the small copy; photographs, busy foliage included, have more (measured: 4.6 and up)."""
 _SMALLEST_LIGHT = 1e-7
 
 
@@ -47,9 +51,10 @@ def choose_exposure(luminance: torch.Tensor) -> float:
 
     The mean lightness is brought to that of a well exposed photograph, as far as the brightest hundredth
     of the picture then lies where whites belong: snow stays white, and a night with lamps stays a night.
+    A frame that is mostly noise is lifted the less, the less light is in it.
 
     Args:
-        luminance: linear luminance of the small picture, any shape, sensor white 1; negatives count as 0.
+        luminance: linear luminance of the small picture `[h, w]`, sensor white 1; negatives count as 0.
     """
     light = np.sort(np.maximum(luminance.double().reshape(-1).numpy(), 0.0))
     if light.size == 0 or not light[-1] > _SMALLEST_LIGHT:
@@ -63,10 +68,21 @@ def choose_exposure(luminance: torch.Tensor) -> float:
             high = middle
     bright = max(float(np.quantile(light, _BRIGHT_QUANTILE)), _SMALLEST_LIGHT)
     least, most = (float(np.log2(limit / bright)) for limit in _BRIGHT_RANGE)
-    return min(max((low + high) / 2, least), most)
+    chosen = min(max((low + high) / 2, least), most, _SEARCH_EV[1])
+    return chosen + 2 * float(np.log2(min(_signal_to_noise(luminance) / _PICTURE_SNR, 1.0)))
 
 
 def _lightness(light: Matrix) -> float:
     """Mean lightness of the rendered picture, 0..1: CIE 1976 L* without its linear foot."""
     shown = filmic(torch.from_numpy(light)).numpy()
     return float(np.mean(np.maximum(1.16 * np.cbrt(shown) - 0.16, 0.0)))
+
+
+def _signal_to_noise(luminance: torch.Tensor) -> float:
+    """Mean over the noise, the latter from the median step between neighbours; at least 1/16."""
+    light = luminance.double()
+    steps = torch.cat([torch.diff(light, dim=dim).abs().reshape(-1) for dim in (0, 1)]).numpy()
+    # The median of |a - b| is 0.6745 sqrt(2) standard deviations of Gaussian noise.
+    noise = float(np.median(steps)) / (0.6745 * 2**0.5) if steps.size else 0.0
+    mean = max(float(light.mean()), 0.0)
+    return max(mean / noise, 1 / 16) if noise > 0 else float("inf")

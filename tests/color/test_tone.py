@@ -113,7 +113,7 @@ def test_a_highlight_ramp_has_no_step() -> None:
 
 @pytest.mark.parametrize("gain", [0.001, 0.05, 1.0])
 def test_exposure_does_not_depend_on_the_level_of_the_data(gain: float) -> None:
-    light = torch.rand(60, 60, generator=torch.Generator().manual_seed(3)) ** 2
+    light = torch.linspace(0, 1, 3600).view(60, 60) ** 2
     assert choose_exposure(light * gain) + np.log2(gain) == pytest.approx(choose_exposure(light), abs=1e-3)
 
 
@@ -124,6 +124,14 @@ def test_snow_stays_white_and_a_night_stays_a_night() -> None:
     night[:4] = 0.5
     dark = filmic(torch.tensor(0.001 * 2 ** choose_exposure(night)))
     assert float(SRGB_TRANSFER.encode(dark.numpy())) < 0.05
+
+
+def test_a_frame_of_noise_stays_dark() -> None:
+    noise = torch.randn(120, 160, generator=torch.Generator().manual_seed(7)) * 1e-3
+    shown = filmic((noise * 2 ** choose_exposure(noise + 2e-4)).clamp(min=0))
+    assert float(SRGB_TRANSFER.encode(shown.double().mean().numpy())) < 0.1
+    grain = choose_exposure(torch.full((120, 160), 5e-3) + noise * 0.5)
+    assert grain == pytest.approx(choose_exposure(torch.full((120, 160), 5e-3)), abs=0.35)
 
 
 def test_a_black_picture_has_an_exposure() -> None:
