@@ -52,8 +52,8 @@ class StabilisedDenoiser(nn.Module):
         """
         height, width = state.shape[-2:]
         state = pad_to(state, self.align)
-        sigma = _spread(sigma, state)
-        floor = _spread(floor, state)
+        sigma = spread_over(sigma, state)
+        floor = spread_over(floor, state)
         base = blur(state)
         answer = self.unet(stabilised_features(state, base, sigma, floor))
         gate = torch.sigmoid(answer[:, :4] + _GATE_AT_START)
@@ -62,7 +62,7 @@ class StabilisedDenoiser(nn.Module):
         return inside
 
 
-def _spread(figure: Tensor, state: Tensor) -> Tensor:
+def spread_over(figure: Tensor, state: Tensor) -> Tensor:
     """Give a scalar, a per-plane figure or a map the shape of the (padded) state."""
     if figure.ndim >= 2 and figure.shape[-2:] != (1, 1) and figure.shape[-2:] != state.shape[-2:]:
         missing = [state.shape[-1] - figure.shape[-1], state.shape[-2] - figure.shape[-2]]

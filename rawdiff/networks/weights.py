@@ -12,10 +12,16 @@ import torch
 from torch import Tensor
 
 from rawdiff.errors import ConfigurationError, DamagedFileError
+from rawdiff.networks.exposure import ExposureNetwork
 from rawdiff.networks.stabilised import StabilisedDenoiser
 from rawdiff.networks.unet import to_fast_layout
 
-ARCHITECTURES = {"stabilised-unet": StabilisedDenoiser}
+Network = StabilisedDenoiser | ExposureNetwork
+
+ARCHITECTURES: dict[str, type[Network]] = {
+    "stabilised-unet": StabilisedDenoiser,
+    "exposure-unet": ExposureNetwork,
+}
 
 
 def identity(path: Path) -> str:
@@ -46,7 +52,7 @@ def save_weights(
     beside.replace(path)
 
 
-def load_network(path: Path) -> StabilisedDenoiser:
+def load_network(path: Path) -> Network:
     """Build the network a weights file describes, in fp32, ready for inference.
 
     Raises:

@@ -13,7 +13,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from rawdiff.networks.stabilised import StabilisedDenoiser
 from rawdiff.networks.weights import load_network
 from rawdiff.physics.encoding import VarianceStabilised
 
@@ -58,6 +57,6 @@ def denoise_with(
 
 
 @functools.cache
-def network() -> StabilisedDenoiser:
+def network() -> torch.nn.Module:
     """The trained network of the package, loaded once."""
     return load_network(WEIGHTS)

@@ -40,28 +40,40 @@ def stabilised_states(batch: Batch, generator: torch.Generator) -> tuple[Tensor,
 
 
 def light_loss(
-    estimate: Tensor, sigma: Tensor, batch: Batch, encoding: VarianceStabilised
-) -> tuple[Tensor, Tensor]:
-    """Mean squared error of light over noise variance.
+    estimate: Tensor,
+    batch: Batch,
+    encoding: VarianceStabilised,
+    exposures: Tensor,
+    share: Tensor | None = None,
+    sigma: Tensor | None = None,
+) -> Tensor:
+    """Squared error of light over the noise variance of the photograph, mean per sample, `[B]`.
+
+    The weight of a pixel is the geometric mean of its noise variance and of the patch's mean variance:
+    between equal care for every pixel's signal-to-noise and equal care for every electron, which is what
+    PSNR asks for.
 
     Args:
         estimate: of the noise-free state, `[B, 4, h, w]`.
-        sigma: noise map of the state.
         batch: the truth.
         encoding: of the state.
-
-    Returns:
-        A scalar. The weight of a pixel is the geometric mean of its noise variance and of the patch's mean
-        variance: between equal care for every pixel's signal-to-noise and equal care for every electron,
-        which is what PSNR asks for. Samples count by their relative error, as decibels do.
+        exposures: those of the state.
+        share: further weight per pixel, differentiable, `[B, 1, h, w]`.
+        sigma: noise map of the state where it is not the photograph's own.
     """
-    light = encoding.decode(estimate, batch.exposures) / batch.gain
+    light = encoding.decode(estimate, exposures) / batch.gain
     truth = batch.clean / batch.gain
     read = (batch.sigma / batch.gain) ** 2
-    variance = (light.detach().clamp(min=0) + read + 0.375) * sigma**2
+    spread = 1 / batch.exposures if sigma is None else sigma**2
+    variance = (light.detach().clamp(min=0) + read + 0.375) * spread
     weight = torch.sqrt(variance * variance.mean(dim=(1, 2, 3), keepdim=True))
-    errors = ((light - truth) ** 2 / weight).mean(dim=(1, 2, 3))
-    return (errors / (errors.detach() + _RELATIVE_FROM)).mean(), errors.detach().mean()
+    errors = (light - truth) ** 2 / weight
+    return (errors if share is None else errors * share).mean(dim=(1, 2, 3))
+
+
+def relative(errors: Tensor) -> Tensor:
+    """Mean over samples, each counted by its relative error, as decibels do."""
+    return (errors / (errors.detach() + _RELATIVE_FROM)).mean()
 
 
 def posterior_mean_loss(
@@ -69,6 +81,6 @@ def posterior_mean_loss(
 ) -> tuple[Tensor, Tensor]:
     """One step's loss of the stabilised denoiser, and the mean error in units of the noise variance."""
     state, sigma, encoding = stabilised_states(batch, generator)
-    floor = encoding.floor(batch.exposures)
-    estimate = network(state, sigma, floor)
-    return light_loss(estimate, sigma, batch, encoding)
+    estimate = network(state, sigma, encoding.floor(batch.exposures))
+    errors = light_loss(estimate, batch, encoding, batch.exposures, sigma=sigma)
+    return relative(errors), errors.detach().mean()

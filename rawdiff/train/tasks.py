@@ -9,11 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from rawdiff.errors import ConfigurationError
+from rawdiff.networks.exposure import ExposureNetwork
 from rawdiff.networks.stabilised import StabilisedDenoiser
-from rawdiff.recipes import mmse
+from rawdiff.recipes import exposure, mmse
 from rawdiff.train.loss import posterior_mean_loss
 from rawdiff.train.plan import TrainingPlan
-from rawdiff.train.synthesis import Batch
+from rawdiff.train.rollout import exposure_loss
+from rawdiff.train.synthesis import Batch, SynthesisPlan
 
 Loss = Callable[[nn.Module, Batch, torch.Generator], tuple[Tensor, Tensor]]
 DenoiseWith = Callable[[nn.Module, Tensor, Tensor, Tensor, float, float], Tensor]
@@ -44,6 +46,10 @@ def _build_stabilised(plan: TrainingPlan) -> nn.Module:
     return StabilisedDenoiser(plan.widths, plan.blocks)
 
 
+def _build_exposure(plan: TrainingPlan) -> nn.Module:
+    return ExposureNetwork(plan.widths, plan.blocks, **{name: bool(v) for name, v in plan.options})
+
+
 TASKS = {
     task.recipe: task
     for task in (
@@ -54,6 +60,14 @@ TASKS = {
             loss=posterior_mean_loss,
             denoise=mmse.denoise_with,
             plan=TrainingPlan(recipe="mmse"),
+        ),
+        Task(
+            recipe="exposure",
+            architecture="exposure-unet",
+            build=_build_exposure,
+            loss=exposure_loss,
+            denoise=exposure.denoise_with,
+            plan=TrainingPlan(recipe="exposure", synthesis=SynthesisPlan(gaussian_share=0.0)),
         ),
     )
 }

@@ -92,15 +92,15 @@ def test_published_widths_have_the_stated_size() -> None:
 
 
 def test_adaptive_residual_mixes_between_its_two_answers() -> None:
-    state = _state(4, 4)[:, :, :4, :4] / 10
+    state = _state(4, 4)
+    base, sigma = state + 1, torch.full_like(state, 0.5)
     answer = torch.zeros(1, 9, 4, 4)
-    answer[:, 0] = 100.0
-    answer[:, 1:5] = 0.3
-    assert torch.allclose(AdaptiveResidual.split(answer, state).image(), torch.full_like(state, 0.3))
-    answer[:, 0] = -100.0
-    assert torch.allclose(AdaptiveResidual.split(answer, state).image(), state.clamp(max=1.0))
+    answer[:, 0], answer[:, 1:5] = 100.0, 2.0
+    assert torch.allclose(AdaptiveResidual.split(answer, base, state, sigma).mixed(), state + 2)
+    answer[:, 0], answer[:, 5:] = -100.0, -4.0
+    assert torch.allclose(AdaptiveResidual.split(answer, base, state, sigma).mixed(), state - 2)
     with pytest.raises(ValueError, match="channels"):
-        AdaptiveResidual.split(answer[:, :8], state)
+        AdaptiveResidual.split(answer[:, :8], base, state, sigma)
 
 
 def test_weights_come_back_as_they_went(tmp_path: Path) -> None:

@@ -1,0 +1,66 @@
+"""Training by trajectories: exposures, gradients, the tasks' common contract."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from rawdiff.networks.weights import load_network, save_weights
+from rawdiff.train.photographs import Library, Photograph
+from rawdiff.train.plan import TrainingPlan
+from rawdiff.train.rollout import draw_schedule
+from rawdiff.train.synthesis import SynthesisPlan, draw_batch
+from rawdiff.train.tasks import TASKS
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Library:
+    folder = tmp_path_factory.mktemp("photos")
+    coarse = np.random.default_rng(4).integers(0, 255, (12, 12, 3), np.uint8)
+    Image.fromarray(coarse).resize((180, 170), Image.Resampling.BICUBIC).save(folder / "one.png")
+    return Library([Photograph(str(folder / "one.png"))], (1,), 0, 0.0, 1, folder / "cache")
+
+
+def test_training_exposures_ascend_from_one_to_the_ratio() -> None:
+    ratio = torch.tensor([1.0, 100.0, 300.0])
+    first, second, third = draw_schedule(3, ratio, torch.Generator().manual_seed(0))
+    assert first == 1.0
+    assert isinstance(second, torch.Tensor) and isinstance(third, torch.Tensor)
+    assert bool((second >= 2).all()) and bool((third >= second).all())
+    assert bool((third.flatten() <= torch.tensor([4.0, 100.0, 300.0])).all())
+    assert draw_schedule(1, ratio, torch.Generator()) == [1.0]
+
+
+@pytest.mark.parametrize("recipe", sorted(TASKS))
+def test_every_task_learns(recipe: str, library: Library) -> None:
+    """Twenty steps on one fixed batch: every weight gets a gradient and the error falls."""
+    task = TASKS[recipe]
+    torch.manual_seed(0)
+    network = task.build(TrainingPlan(recipe=recipe, widths=(8, 12), blocks=(1, 1)))
+    optimiser = torch.optim.Adam(network.parameters(), 3e-3)
+    batch = draw_batch(library, SynthesisPlan(), 4, 16, torch.Generator().manual_seed(1))
+    errors = []
+    for _ in range(20):
+        loss, error = task.loss(network, batch, torch.Generator().manual_seed(2))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        errors.append(float(error))
+    assert all(p.grad is not None and bool((p.grad != 0).any()) for p in network.parameters())
+    assert errors[-1] < 0.9 * errors[0]
+
+
+@pytest.mark.parametrize("recipe", sorted(TASKS))
+def test_every_task_stores_and_loads_its_network(recipe: str, tmp_path: Path) -> None:
+    task = TASKS[recipe]
+    network = task.build(TrainingPlan(recipe=recipe, widths=(8, 12), blocks=(1, 1)))
+    path = tmp_path / "net.safetensors"
+    save_weights(path, network.state_dict(), task.architecture, network.config)  # type: ignore[arg-type]
+    back = load_network(path)
+    planes = torch.rand(4, 10, 12)
+    one = torch.full((4,), 0.01)
+    assert task.denoise(back, planes, one, one, 1.0, 1.0).shape == planes.shape
