@@ -68,11 +68,13 @@ def _from_tiff(reader: TiffReader) -> Metadata:
 
 
 def _telling(entries: dict[int, Entry], wanted: Container[int]) -> dict[int, Entry]:
-    """The wanted entries that say anything: text of blanks, as cameras without a clock leave it, does not."""
+    """The wanted entries that say anything: blank text and exposures of 0, as some cameras leave, do not."""
     return {
         tag: entry
         for tag, entry in entries.items()
-        if tag in wanted and not (entry.kind == ASCII and not entry.data.strip(b" \0"))
+        if tag in wanted
+        and not (entry.kind == ASCII and not entry.data.strip(b" \0"))
+        and not (tag in known.EXPOSURE and not any(entry.numbers()))
     }
 
 

@@ -24,6 +24,9 @@ TIFF_EP = {
 }  # fmt: skip
 """EXIF tags that TIFF/EP files keep in the first directory; they move to the Exif directory."""
 
+EXPOSURE = {33434: "ExposureTime", 33437: "FNumber", 34855: "ISOSpeedRatings"}
+"""EXIF tags whose 0 means unknown."""
+
 EXIF_OF_PIXELS = {
     37121: "ComponentsConfiguration", 37122: "CompressedBitsPerPixel", 37500: "MakerNote",
     40960: "FlashpixVersion", 40961: "ColorSpace", 40962: "PixelXDimension", 40963: "PixelYDimension",

@@ -168,6 +168,19 @@ def test_the_source_goes_before_the_frame(tmp_path: Path) -> None:
     assert read_metadata(paths["cfa.dng"]).exif[33434] == EXIF[33434]
 
 
+def test_what_says_nothing_is_left_behind(tmp_path: Path) -> None:
+    with (tmp_path / "a.dng").open("wb") as file:
+        exif = {
+            33434: rational_entry(0),
+            34855: short_entry(0),
+            36867: ascii_entry("   "),
+            37386: rational_entry(0),
+        }
+        write_tree(file, Directory({306: ascii_entry("")}, children={34665: [Directory(exif)]}))
+    found = read_metadata(tmp_path / "a.dng")
+    assert not found.main and set(found.exif) == {37386}
+
+
 def test_both_byte_orders_read_the_same(tmp_path: Path) -> None:
     pixels = np.zeros((4, 4), np.uint16)
     extra = [
