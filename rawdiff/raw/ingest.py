@@ -184,6 +184,6 @@ def _as_damage(path: Path) -> Iterator[None]:
     """Turn figures that contradict each other into the file's fault."""
     try:
         yield
-    except (ValueError, IndexError, KeyError, MemoryError, OverflowError) as error:
+    except (ValueError, TypeError, IndexError, KeyError, MemoryError, OverflowError) as error:
         what = " ".join(str(error).split())[:200] or type(error).__name__
         raise DamagedFileError(f"its figures contradict themselves: {what}", where=path) from error

@@ -6,6 +6,7 @@ decoder sees the file.
 
 from __future__ import annotations
 
+import stat
 import struct
 from pathlib import Path
 from typing import Literal
@@ -40,8 +41,10 @@ def read_header(path: Path) -> bytes:
         InputError: it cannot be opened, is no file, or is empty.
     """
     try:
-        if path.is_dir():
-            raise InputError("is a folder, not a raw file", where=path)
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):
+            what = "a folder" if stat.S_ISDIR(mode) else "a device or a pipe"
+            raise InputError(f"is {what}, not a raw file", where=path)
         with path.open("rb") as file:
             header = file.read(_HEADER_BYTES)
     except OSError as error:

@@ -27,6 +27,8 @@ def serve(pixels_fd: int) -> None:
     os.dup2(quiet, 1)
     os.dup2(quiet, 2)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    replies.write("ready\n")
+    replies.flush()
     for line in sys.stdin:
         request = json.loads(line)
         _limit(request["cpu_s"], request["memory_bytes"])

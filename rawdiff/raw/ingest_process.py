@@ -33,6 +33,8 @@ _BOOT = (
 _DTYPES = frozenset({"|u1", "<u2", "<u4", "<f2", "<f4", "<f8"})
 _MOST_FILES = 256
 _IDLE_KEPT = 2
+_LONGEST_REPLY = 1 << 20
+_START_SECONDS, _END_SECONDS = 60.0, 5.0
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ class DecoderProcess:
         )
         self._requests = cast(BinaryIO, self._process.stdin)
         self._replies = cast(BinaryIO, self._process.stdout)
+        self._ready = False
         self.done = 0
 
     @property
@@ -76,6 +79,8 @@ class DecoderProcess:
         """
         hint = "the file is damaged, or is made to harm"
         try:
+            if not self._ready:  # starting is not the file's fault and does not count
+                self._ready = self._read_line(_START_SECONDS).endswith(b"\n")
             self._requests.write(json.dumps(request).encode() + b"\n")
             self._requests.flush()
             line = self._read_line(timeout_s)
@@ -86,16 +91,18 @@ class DecoderProcess:
         except OSError as error:
             raise DamagedFileError("the decoder could not be reached", where=path) from error
         if not line.endswith(b"\n"):
-            code = self._process.wait()
-            end = f"signal {-code}" if code < 0 else f"exit status {code}"
-            raise DamagedFileError(f"the decoder ended with {end}", where=path, hint=hint)
-        reply: dict[str, Any] = json.loads(line)
-        if "error" in reply:
-            if reply["unknown"]:
-                raise UnsupportedRawError("is of no raw format that LibRaw knows, or damaged", where=path)
-            raise DamagedFileError(f"it cannot be decoded: {reply['error']}", where=path)
+            raise DamagedFileError(f"the decoder ended with {self._end()}", where=path, hint=hint)
         self.done += 1
-        return reply
+        return _parse_reply(line, path)
+
+    def _end(self) -> str:
+        """How the child ended, in words; one that hangs after its last word is killed."""
+        try:
+            code = self._process.wait(_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            code = self._process.wait()
+        return f"signal {-code}" if code < 0 else f"exit status {code}"
 
     def _read_line(self, timeout_s: float) -> bytes:
         deadline = time.monotonic() + timeout_s
@@ -110,12 +117,14 @@ class DecoderProcess:
             if not chunk:
                 break
             line += chunk
+            if len(line) > _LONGEST_REPLY:
+                raise OSError("the answer does not end")
         return line
 
     @contextmanager
-    def pixels(self, reply: dict[str, Any], path: Path) -> Iterator[NDArray[Any]]:
+    def map_pixels(self, reply: dict[str, Any], path: Path) -> Iterator[NDArray[Any]]:
         """Map the pixels of an answer; they are gone when the context ends."""
-        shape, dtype = tuple(int(side) for side in reply["shape"]), str(reply["dtype"])
+        shape, dtype = reply["shape"], reply["dtype"]
         size = os.fstat(self._pixels_fd).st_size
         if dtype not in _DTYPES or min(shape, default=0) < 1:
             raise DamagedFileError(f"it decodes to {dtype} samples of shape {shape}", where=path)
@@ -138,6 +147,21 @@ class DecoderProcess:
                 pipe.close()
         os.close(self._pixels_fd)
         self._pixels_fd = -1
+
+
+def _parse_reply(line: bytes, path: Path) -> dict[str, Any]:
+    """Read an answer, which a file made to harm may have forged."""
+    try:
+        reply = json.loads(line)
+        if "error" not in reply:
+            shape = tuple(int(side) for side in reply["shape"])
+            return {"shape": shape, "dtype": str(reply["dtype"]), "facts": dict(reply["facts"])}
+        error, unknown = str(reply["error"]), bool(reply["unknown"])
+    except (ValueError, TypeError, KeyError) as fault:
+        raise DamagedFileError("the decoder's answer contradicts itself", where=path) from fault
+    if unknown:
+        raise UnsupportedRawError("is of no raw format that LibRaw knows, or damaged", where=path)
+    raise DamagedFileError(f"it cannot be decoded: {error}", where=path)
 
 
 _idle: list[DecoderProcess] = []
@@ -204,7 +228,7 @@ def decoded(
     process = _take()
     try:
         reply = process.ask(request, path, timeout_s)
-        with process.pixels(reply, path) as pixels:
+        with process.map_pixels(reply, path) as pixels:
             yield Decoded(pixels, reply["facts"])
     except BaseException:
         process.close()

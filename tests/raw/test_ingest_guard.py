@@ -58,6 +58,9 @@ def children() -> set[int]:
         ("1 / 0", "division by zero"),
         ("{'shape': [3, 3], 'dtype': '<u2', 'facts': {}}", "contradicts itself"),
         ("{'shape': [3, 3], 'dtype': '|O', 'facts': {}}", "samples of shape"),
+        ("{'shape': 'large', 'dtype': 7}", "contradicts itself"),
+        ("['not', 'an', 'answer']", "contradicts itself"),
+        ("'x' * (1 << 22)", "could not be reached"),
     ],
 )
 def test_whatever_becomes_of_the_decoder_costs_one_error(
@@ -71,6 +74,12 @@ def test_whatever_becomes_of_the_decoder_costs_one_error(
     assert time.monotonic() - start < 15
     assert "\n" not in str(caught.value) and str(path) in str(caught.value)
     assert children() <= before  # killed and reaped
+
+
+def test_after_a_crash_the_next_file_is_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ingest_process, "_BOOT", GUARDED.format(deed="os.abort()"))
+    with pytest.raises(DamagedFileError):
+        read_raw(path)
     monkeypatch.undo()
     assert isinstance(read_raw(path), RawFrame)
 
@@ -168,3 +177,6 @@ def test_what_is_not_there_is_an_input_error(tmp_path: Path) -> None:
         read_raw(tmp_path / "none.dng")
     with pytest.raises(InputError, match="folder"):
         read_raw(tmp_path)
+    os.mkfifo(tmp_path / "pipe.dng")
+    with pytest.raises(InputError, match="pipe"):
+        read_raw(tmp_path / "pipe.dng")
