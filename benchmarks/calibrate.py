@@ -1,8 +1,8 @@
 """How true calibration is, and how fast.
 
-`python -m benchmarks.calibrate acceptance --seeds 20 --results FILE` simulates a camera with known noise (12 levels
-x 2 flats, 20 darks, 4 ISOs with a dual-gain step, 2 MP), measures it, and prints error and coverage of every
-figure. Runs that are in FILE already are not repeated, so it can be stopped and started.
+`python -m benchmarks.calibrate acceptance --seeds 20 --results FILE` simulates a camera with known noise (12
+levels x 2 flats, 20 darks, 4 ISOs with a dual-gain step, 2 MP), measures it, and prints error and coverage of
+every figure. Runs that are in FILE already are not repeated, so it can be stopped and started.
 `python -m benchmarks.calibrate speed` times 60 frames of 12 MP.
 """
 
@@ -17,7 +17,6 @@ import time
 from pathlib import Path
 
 import numpy as np
-
 from rawdiff_calibration.dark import DarkAccumulator
 from rawdiff_calibration.dark_result import DarkResult
 from rawdiff_calibration.dark_solve import solve_darks
@@ -185,7 +184,7 @@ def time_calibration(shape: tuple[int, int]) -> None:
         wall, used = time.perf_counter() - begun - reading, time.process_time() - cpu
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(
-        f"60 frames of {shape[0] * shape[1] / 1e6:.1f} MP: {used:.1f} s CPU, {wall:.1f} s wall, {peak:.2f} GiB peak"
+        f"60 frames, {np.prod(shape) / 1e6:.0f} MP: {used:.1f} s CPU, {wall:.1f} s wall, {peak:.2f} GiB peak"
     )
 
 

@@ -1,6 +1,6 @@
 """Darks of one ISO, gathered frame by frame: sums over frames, line means, and a sample of the pixels.
 
-No frame is kept; a set of exposure times costs four `[H, W]` float32 maps each, however many frames.
+No frame is kept; an exposure time costs four `[H, W]` float32 maps, however many frames it has.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from rawdiff_calibration.refusals import (
 )
 
 _SAMPLE_SIDE = 256
-"""The tail of the noise is fitted to about this many rows and columns of each plane."""
+"""The tail of the noise is fitted to at most this many rows and columns of each plane."""
 _LIMIT = 12.0
 """Pixels further than this many spreads from the level are brought back there in the line means."""
 
@@ -105,7 +105,7 @@ class DarkAccumulator:
         self._reach = 0.0
         self._previous: dict[float, Mosaic] = {}
         planes = (shape[0], shape[1]) if phase is None else (shape[0] // 2, shape[1] // 2)
-        self.sample_steps = tuple(max(1, extent // _SAMPLE_SIDE) for extent in planes)
+        self.sample_steps = tuple(-(-extent // _SAMPLE_SIDE) for extent in planes)
 
     @property
     def frames(self) -> int:

@@ -11,6 +11,7 @@ from rawdiff_calibration.dark import DarkAccumulator, ExposureGroup
 from rawdiff_calibration.errors import LitFramesError
 from rawdiff_calibration.fixed_pattern import smooth_part
 from rawdiff_calibration.mosaic import Mosaic
+from rawdiff_calibration.refusals import Correlations, find_interference
 
 _FEW = 8
 _SHORT_S = 1.0
@@ -64,6 +65,14 @@ def require_darkness(
         if rise > slight:
             notes.append(f"the darks of {time:g} s glow by {rise:.1f} DN: amplifier glow, or a little light")
     return notes
+
+
+def note_interference(correlations: Correlations, pixels: int) -> list[str]:
+    """Say so where the noise in the dark is not white."""
+    found = find_interference(correlations, pixels)
+    if not found:
+        return []
+    return [f"the noise in the dark is correlated by {found:+.2f}: interference in the read-out"]
 
 
 def note_few_frames(groups: list[ExposureGroup]) -> list[str]:

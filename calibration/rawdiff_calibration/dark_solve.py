@@ -6,7 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rawdiff_calibration.dark import DarkAccumulator, ExposureGroup
-from rawdiff_calibration.dark_checks import note_few_frames, require_darkness, require_like_frames
+from rawdiff_calibration.dark_checks import (
+    note_few_frames,
+    note_interference,
+    require_darkness,
+    require_like_frames,
+)
 from rawdiff_calibration.dark_levels import fit_rate, level_errors
 from rawdiff_calibration.dark_lines import LineNoise, measure_lines, temporal_offsets
 from rawdiff_calibration.dark_result import DarkResult
@@ -43,7 +48,7 @@ def solve_darks(darks: DarkAccumulator, defect_map: DefectMap | None = None) -> 
             hint="shoot at least two, better twenty, of each exposure time",
         )
     correlations = {lag: float(np.mean([found[lag] for found in darks.correlations])) for lag in LAGS}
-    require_independent_noise(correlations, darks.shape[0] * darks.shape[1], "darks")
+    require_independent_noise(correlations, darks.shape[0] * darks.shape[1], darks.phase, "darks")
     require_like_frames(groups, len(darks.slices))
     means = [group.mean() for group in groups]
     if defect_map is None:
@@ -75,7 +80,7 @@ def solve_darks(darks: DarkAccumulator, defect_map: DefectMap | None = None) -> 
         defect_map=defect_map,
         frames=darks.frames,
         exposures_s=tuple(times),
-        notes=(*notes, *note_few_frames(groups)),
+        notes=(*notes, *note_interference(correlations, means[0].size), *note_few_frames(groups)),
     )
 
 

@@ -24,6 +24,8 @@ RESPONSE_LIMIT = 0.3
 JUMP_VARIANCE = 4.0
 """A pixel whose temporal variance exceeds the others' this many times, in both halves of the frames, jumps.
 One stray sample of a heavy tail swells one half only."""
+JUMP_SHARE = 0.15
+"""Two levels visited alike have a variance equal to the squared lift of the mean; shot noise has far less."""
 
 
 def find_dark_defects(
@@ -53,12 +55,15 @@ def find_dark_defects(
                 ratio = max(JUMP_VARIANCE, float(chi2_law.isf(1e-3, freedom)) / freedom)
                 jumps &= half[place] > np.float32(ratio * centre)
             plane[jumps] = TELEGRAPH
-        noise = float(np.sqrt(np.mean(spreads))) if spreads else 0.0
+        noise = float(np.sqrt(np.mean(spreads)))
+        restless = np.maximum(half_variances[0][place], half_variances[-1][place])
         for mean in means:
             excess, spread = _excess(np.ascontiguousarray(mean[place]))
             limit = max(OFFSET_SPREADS * spread, OFFSET_NOISES * noise, 1.0)
-            plane[excess < -limit] = DEAD
-            plane[excess > limit] = HOT
+            # Jumping between two levels lifts the mean as well, but then by no more than the jumps.
+            steady = restless < np.float32(JUMP_SHARE) * excess * excess
+            plane[(excess < -limit) & (steady | (plane == GOOD))] = DEAD
+            plane[(excess > limit) & (steady | (plane == GOOD))] = HOT
         codes[place] = plane
     return codes
 

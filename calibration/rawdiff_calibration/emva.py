@@ -230,7 +230,10 @@ def _through_origin(x: Matrix, y: Matrix) -> float:
 
 
 def _last(chosen: NDArray[np.bool_]) -> int:
-    return int(np.flatnonzero(chosen)[-1])
+    places = np.flatnonzero(chosen)
+    if not places.size:
+        raise FitError("no step lies below saturation: the variance is largest at the first of them")
+    return int(places[-1])
 
 
 def _saturation_index(variance: Matrix) -> int:

@@ -29,7 +29,7 @@ from rawdiff_calibration.refusals import require_finite, require_frames, require
 
 MAX_GRADIENT = 0.25
 """Light may fall off from one side to the other by this much; more is not a flat."""
-MAX_TEXTURE = 0.02
+MAX_TEXTURE = 0.01
 """Blocks may deviate from the smooth shading by this much (rms) beyond their noise."""
 MAX_CHANGE = 0.03
 """The light of one frame may change its distribution over the field by this much against the first."""

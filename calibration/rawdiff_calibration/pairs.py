@@ -164,13 +164,14 @@ def _gather(blocks: _Blocks, scale: float) -> list[LevelStatistics]:
         chosen = bins == number
         pixels = float(blocks.pixels[chosen].sum())
         variance = float(blocks.square[chosen].sum()) / pixels
-        if pixels < 100 or variance <= 0:
+        if pixels < 100:
             continue
+        fourth = float(blocks.fourth[chosen].sum()) / pixels
         gathered.append(
             LevelStatistics(
                 mean_dn=float((blocks.level[chosen] * blocks.pixels[chosen]).sum()) / pixels,
                 variance_dn2=variance * scale,
-                kurtosis=float(blocks.fourth[chosen].sum()) / pixels / variance**2,
+                kurtosis=fourth / variance**2 if variance > 0 else 3.0,
                 pixels=round(pixels),
                 clipped=float(blocks.clipped[chosen].mean()),
                 floored=float(blocks.floored[chosen].mean()),

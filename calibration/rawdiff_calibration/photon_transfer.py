@@ -139,7 +139,9 @@ class PhotonTransfer:
     def _require_raw(self, first: Mosaic, second: Mosaic, name: str) -> None:
         """Look for traces of noise reduction in the difference of unclipped frames."""
         difference = np.subtract(first, second, dtype=np.float32)
-        require_independent_noise(measure_correlations(difference, self.phase), difference.size, name)
+        require_independent_noise(
+            measure_correlations(difference, self.phase), difference.size, self.phase, name
+        )
 
     def _trust(self) -> str:
         if self._pairs == 1:
@@ -172,11 +174,13 @@ def _describe(
 
 
 def _point(color: int, level: LevelStatistics, exposure_s: float | None, name: str, dark: bool) -> Point:
-    reason = ""
+    reason, still = "", level.variance_dn2 <= 0 and not dark
     if level.clipped > _CLIPPED:
         reason = f"{level.clipped:.1%} of the pixels at the white level"
     elif level.floored > _CLIPPED:
         reason = f"{level.floored:.1%} of the pixels at zero"
+    elif level.variance_dn2 <= 0:
+        reason = "the pixels do not vary"
     return Point(
         color=color,
         mean_dn=level.mean_dn,
@@ -186,6 +190,7 @@ def _point(color: int, level: LevelStatistics, exposure_s: float | None, name: s
         exposure_s=exposure_s,
         name=name,
         dark=dark,
+        saturated=level.clipped > _CLIPPED or (still and not level.floored),
         reason=reason,
     )
 

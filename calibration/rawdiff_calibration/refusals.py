@@ -98,17 +98,32 @@ def crop_centre(mosaic: Mosaic) -> Mosaic:
     return mosaic[top : top + _CROP, left : left + _CROP]
 
 
-def require_independent_noise(correlations: Correlations, pixels: int, where: str) -> None:
-    """Raise ProcessedFramesError where neighbours correlate beyond chance and charge sharing."""
-    limit = CORRELATION_LIMIT + 5 / np.sqrt(min(pixels, _CROP**2))
-    lag, worst = max(correlations.items(), key=lambda item: abs(item[1]))
-    if abs(worst) > limit:
-        raise ProcessedFramesError(
-            f"the noise of pixels {lag[0]} rows and {lag[1]} columns apart is correlated by {worst:+.2f}: "
-            "the frames were smoothed, sharpened or compressed",
-            where=where,
-            hint="shoot raw with noise reduction off, and give the raw files themselves",
-        )
+def require_independent_noise(
+    correlations: Correlations, pixels: int, phase: CfaPhase | None, where: str
+) -> None:
+    """Raise ProcessedFramesError where neighbours correlate beyond chance and charge sharing.
+
+    Both along rows and along columns, and alike: processing works on areas, while interference in the
+    read-out, which is the sensor's own noise, is a wave along the rows.
+    """
+    limit = CORRELATION_LIMIT + 5 / float(np.sqrt(min(pixels, _CROP**2)))
+    for distance in (1,) if phase is None else (1, 2):
+        across, down = (0, distance), (distance, 0)
+        alike = correlations[across] * correlations[down] > 0
+        if alike and min(abs(correlations[across]), abs(correlations[down])) > limit:
+            raise ProcessedFramesError(
+                f"the noise of pixels {distance} apart correlates by {correlations[across]:+.2f} along rows "
+                f"and {correlations[down]:+.2f} along columns: smoothed, sharpened or compressed frames",
+                where=where,
+                hint="shoot raw with noise reduction off, and give the raw files themselves",
+            )
+
+
+def find_interference(correlations: Correlations, pixels: int) -> float:
+    """Strongest autocorrelation along one direction, 0 where it is within chance and charge sharing."""
+    limit = CORRELATION_LIMIT + 5 / float(np.sqrt(min(pixels, _CROP**2)))
+    worst = max(correlations.values(), key=abs)
+    return worst if abs(worst) > limit else 0.0
 
 
 def _size(shape: tuple[int, ...]) -> str:

@@ -22,6 +22,8 @@ DEVIATION = 4.0
 SLACK = 0.005
 """Deviation of the variance from the line that is tolerated, however small the errors are."""
 _ROUNDS = 12
+_LOW_PART = 0.25
+_SIGNIFICANT = 5.0
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class Point:
         exposure_s: exposure time, None where not given.
         name: the pair it comes from.
         dark: True where no light was let in.
+        saturated: True where it shows the end of the range rather than noise.
         reason: why it was left out; empty where it is used.
         se_dn2: standard error of the variance, with that of the mean [DN^2].
         residual_dn2: variance minus the line.
@@ -50,6 +53,7 @@ class Point:
     exposure_s: float | None = None
     name: str = ""
     dark: bool = False
+    saturated: bool = False
     reason: str = ""
     se_dn2: float = 0.0
     residual_dn2: float = 0.0
@@ -111,7 +115,7 @@ def fit_line(points: Sequence[Point], drift_dn: float = 0.0) -> tuple[Line, Matr
     if line.gain.value <= 0:
         raise FitError(
             f"the variance does not grow with light (K would be {line.gain.value:.3g} DN/e-)",
-            hint="check the black level, and that the flats differ in exposure",
+            hint="check that the flats differ in exposure and are not saturated",
         )
     return line, se
 
@@ -137,7 +141,13 @@ def fit_colors(points: Sequence[Point], colors: int, range_dn: float, drift_dn: 
             )
         kept, beyond = _linear_part(own, drift_dn)
         line, se = fit_line(kept, drift_dn)
-        lines.append(_honest(line))
+        line = _honest(line)
+        if line.gain.value < _SIGNIFICANT * line.gain.se:
+            raise FitError(
+                "the flats have no more noise than the darks: they are saturated, or hold no light",
+                hint="shoot flats at 5 to 60 % of the range",
+            )
+        lines.append(line)
         result += [_seen(point, line, float(error)) for point, error in zip(kept, se, strict=True)]
         result += [
             _seen(replace(point, reason="off the straight line of the lower levels"), line, 0.0)
@@ -191,7 +201,7 @@ def _seen(point: Point, line: Line, error: float) -> Point:
 def _mark_saturation(points: list[Point], colors: int, range_dn: float) -> tuple[list[Point], float | None]:
     """Mark the levels at and near saturation, which all colours share: the sensor's, or the white level."""
     ends = [_collapse(points, color) for color in range(colors)]
-    ends += [point.mean_dn for point in points if "white level" in point.reason]
+    ends += [point.mean_dn for point in points if point.saturated]
     reached = [end for end in ends if end is not None]
     saturation = max(reached) if reached else None
     top = min(x for x in (saturation, range_dn, math.inf) if x is not None)
@@ -218,7 +228,8 @@ def _collapse(points: Sequence[Point], color: int) -> float | None:
 
 def _linear_part(own: list[Point], drift_dn: float) -> tuple[list[Point], list[Point]]:
     """Split sorted points where they leave the straight line of those below."""
-    start = max(3, len(own) // 2)
+    low = sum(point.mean_dn < _LOW_PART * own[-1].mean_dn for point in own)
+    start = max(3, len(own) // 2, low + 1)
     for count in range(start, len(own)):
         line, _ = fit_line(own[:count], drift_dn)
         if _leaves(own[count], line, own[:count]) and (
