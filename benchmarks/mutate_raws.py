@@ -170,7 +170,8 @@ def try_processing(path: Path, timeout_s: float) -> tuple[str, str, str]:
     This process has imported the command but never used it, so that a fork is as good as a fresh start and
     two thousand starts need not import torch each.
     """
-    from rawdiff.cli.main import run
+    import rawdiff.cli.main  # noqa: F401  (loads torch, which start.run would do in each fork)
+    from rawdiff.cli.start import run
 
     with tempfile.TemporaryDirectory() as folder:
         out, words_file = Path(folder) / "out", Path(folder) / "words"
