@@ -3,6 +3,8 @@
 // Gain and sigma are one value per plane or one per pixel; the template picks the loop. Comparisons are
 // written so that NaN passes through.
 #include <cmath>
+#include <cstring>
+#include <memory>
 #include <type_traits>
 
 #include "strips.h"
@@ -28,9 +30,40 @@ int32_t node_of(float position, float cells) {
     return static_cast<int32_t>(position < cells ? position : cells);
 }
 
-// One gain and sigma: `row` holds H over v.
+// One cell of a row of H: its two ends.
+struct Ends {
+    float left, right;
+};
+
+#if defined(__AVX512F__)
+// Both ends in one word, so that one load fetches them; on narrower registers that does not pay.
+using Cell = uint64_t;
+
+Cell cell_of(const float *row) {
+    Cell cell;
+    std::memcpy(&cell, row, sizeof cell);
+    return cell;
+}
+
+Ends ends_of(const Cell *cells, int32_t j) {
+    const Cell cell = cells[j];
+    const uint32_t low = static_cast<uint32_t>(cell), high = static_cast<uint32_t>(cell >> 32);
+    Ends ends;
+    std::memcpy(&ends.left, &low, sizeof low);
+    std::memcpy(&ends.right, &high, sizeof high);
+    return ends;
+}
+#else
+using Cell = float;
+
+Cell cell_of(const float *row) { return *row; }
+
+Ends ends_of(const Cell *cells, int32_t j) { return {cells[j], cells[j + 1]}; }
+#endif
+
+// One gain and sigma: `cells` is the row of H over v.
 void inverse_run(const float *__restrict z, float *__restrict out, float gain, float sigma,
-                 const float *__restrict row, float v_cells, int64_t begin, int64_t end) {
+                 const Cell *__restrict cells, float v_cells, int64_t begin, int64_t end) {
     const float read_noise = sigma / gain;
     const float floor = 0.375f + read_noise * read_noise;
     const float offset = -0.125f - read_noise * read_noise;
@@ -39,7 +72,8 @@ void inverse_run(const float *__restrict z, float *__restrict out, float gain, f
         const float square = 0.25f * root * root;
         const float position = (floor / (floor + square)) * v_cells;
         const int32_t j = node_of(position, v_cells);
-        const float small = row[j] + (position - static_cast<float>(j)) * (row[j + 1] - row[j]);
+        const Ends ends = ends_of(cells, j);
+        const float small = ends.left + (position - static_cast<float>(j)) * (ends.right - ends.left);
         out[i] = gain * ((square + offset) + small);
     }
 }
@@ -100,7 +134,8 @@ RAWDIFF_EXPORT int anscombe_forward(const float *x, float *out, int64_t planes, 
         constexpr bool G = decltype(gains)::value, S = decltype(sigmas)::value;
         for_planes(planes, pixels, threads, [&](int64_t n, int64_t begin, int64_t end) {
             const int64_t start = n * pixels;
-            forward_run<G, S>(x + start, out + start, gain + (G ? start : n), sigma + (S ? start : n), begin, end);
+            forward_run<G, S>(x + start, out + start, gain + (G ? start : n), sigma + (S ? start : n), begin,
+                              end);
         });
     });
     return 0;
@@ -112,6 +147,11 @@ RAWDIFF_EXPORT int anscombe_inverse(const float *z, float *out, int64_t planes, 
                                     int64_t sigma_map, const float *table, int64_t v_cells, int64_t q_cells,
                                     int64_t threads) {
     const float vs = static_cast<float>(v_cells), qs = static_cast<float>(q_cells);
+    const int64_t width = v_cells + 1, count = gain_map || sigma_map ? 0 : planes * (width + 1);
+    const std::unique_ptr<Cell[]> rows(new (std::nothrow) Cell[count + 1]);
+    if (!rows) return 1;
+    // A row's last value repeats the one before it, so the very last cell may be that one's.
+    for (int64_t i = 0; i < count; ++i) rows[i] = cell_of(table + (i + 1 < count ? i : i - 1));
     with_flags(gain_map, sigma_map, [&](auto gains, auto sigmas) {
         constexpr bool G = decltype(gains)::value, S = decltype(sigmas)::value;
         for_planes(planes, pixels, threads, [&](int64_t n, int64_t begin, int64_t end) {
@@ -120,7 +160,8 @@ RAWDIFF_EXPORT int anscombe_inverse(const float *z, float *out, int64_t planes, 
                 inverse_map_run<G, S>(z + start, out + start, gain + (G ? start : n), sigma + (S ? start : n),
                                       table, vs, qs, begin, end);
             else
-                inverse_run(z + start, out + start, gain[n], sigma[n], table + n * (v_cells + 2), vs, begin, end);
+                inverse_run(z + start, out + start, gain[n], sigma[n], rows.get() + n * (width + 1), vs, begin,
+                            end);
         });
     });
     return 0;

@@ -34,15 +34,10 @@ _X86_VARIANTS: Mapping[str, tuple[str, ...]] = {
     "baseline": (),
     "avx2": ("-mavx2", "-mfma", "-mtune=haswell"),
     "avx512": (
-        "-mavx2",
-        "-mfma",
-        "-mavx512f",
-        "-mavx512bw",
-        "-mavx512dq",
-        "-mavx512vl",
-        "-mtune=skylake-avx512",
+        "-mavx2", "-mfma", "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl",
+        "-mtune=skylake-avx512", "-mprefer-vector-width=512",
     ),
-}
+}  # fmt: skip
 
 
 class CompilerError(Exception):
