@@ -6,6 +6,7 @@ colour matrix are LibRaw's, which knows the makers' notes, and the origin of the
 
 from __future__ import annotations
 
+import math
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -105,14 +106,19 @@ def merge_tags(facts: dict[str, Any], tags: FrameTags | None) -> FrameTags:
         known,
         camera=replace(camera, lens=camera.lens or facts["lens"] or None),
         exposure=Exposure(
-            time_s=exposure.time_s or facts["time_s"] or None,
-            aperture=exposure.aperture or facts["aperture"] or None,
-            iso=exposure.iso or facts["iso"] or None,
+            time_s=exposure.time_s or _known(facts["time_s"]),
+            aperture=exposure.aperture or _known(facts["aperture"]),
+            iso=exposure.iso or _known(facts["iso"]),
             captured_at=exposure.captured_at or facts["captured_at"],
         ),
         color=_read_color(facts),
         orientation=_FLIPS.get(facts["flip"], 1),
     )
+
+
+def _known(number: float) -> float | None:
+    """LibRaw says 0 where it does not know, and nonsense where the file does."""
+    return float(number) if math.isfinite(number) and number > 0 else None
 
 
 def _read_color(facts: dict[str, Any]) -> ColorTags:

@@ -73,6 +73,14 @@ def test_the_file_counts_before_the_decoder_but_for_colour() -> None:
     np.testing.assert_allclose(tags.color.as_shot_neutral, [0.5, 1, 0.625])
 
 
+def test_what_the_decoder_does_not_know_stays_unknown() -> None:
+    unknown = {"time_s": 0.0, "aperture": float("inf"), "iso": float("nan"), "captured_at": None, "lens": ""}
+    blank = {"white_balance": [1.0] * 4, "matrix": np.zeros((4, 3)).tolist(), "flip": 77}
+    tags = build_vendor_frame(PIXELS, facts([[0, 1], [3, 2]], **unknown, **blank), None, SOURCE).tags
+    assert tags.exposure == Exposure() and tags.camera == Camera() and tags.orientation == 1
+    assert tags.color.color_matrices == () and tags.color.as_shot_neutral is None
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
