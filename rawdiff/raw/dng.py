@@ -187,6 +187,7 @@ def _write(
         _check_preview(preview)
         root = dng_previews.thumbnail_directory(preview)
         root.children[dng_tags.SUB_IFDS] = [raw, dng_previews.preview_directory(preview)]
+    raw.entries |= metadata.raw
     describe(root, DNG, metadata, tags, provenance)
     root.entries |= dng_tags.photograph_entries(tags, metadata.dng)
     root.entries |= {50706: byte_entry(_VERSIONS.get(kind, _VERSION)), 50707: byte_entry(_BACKWARD[kind])}

@@ -60,6 +60,7 @@ class Metadata:
     Attributes:
         main: descriptive tags of the first directory.
         dng: camera, colour and profile tags of a DNG.
+        raw: tags of a DNG's raw directory that hold for any rendition of its pixels.
         exif: the Exif directory without tags about the source's own pixels.
         gps: the GPS directory.
         xmp: the XMP packet.
@@ -71,6 +72,7 @@ class Metadata:
 
     main: dict[int, Entry] = field(default_factory=dict)
     dng: dict[int, Entry] = field(default_factory=dict)
+    raw: dict[int, Entry] = field(default_factory=dict)
     exif: dict[int, Entry] = field(default_factory=dict)
     gps: dict[int, Entry] = field(default_factory=dict)
     xmp: bytes = b""

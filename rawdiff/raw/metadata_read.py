@@ -19,6 +19,8 @@ _RAF_JPEG = 84
 _CR3_TIFFS = bytes.fromhex("85c0b687820f11e08111f4ce462b6a48")
 _CR3_XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 _LARGEST_BOX = 1 << 25
+_MOST_SUB_IFDS = 16
+_RAW_KINDS = ((known.CFA,), (known.LINEAR_RAW,))
 
 
 def read_metadata(path: str | Path) -> Metadata:
@@ -57,6 +59,7 @@ def _from_tiff(reader: TiffReader) -> Metadata:
     return Metadata(
         main=_telling(main, known.DESCRIPTIVE),
         dng=_telling(main, known.DNG_KEPT) if is_dng else {},
+        raw=_telling(_raw_directory(reader, main), known.RAW_KEPT) if is_dng else {},
         exif=_telling(merged, merged.keys() - known.EXIF_OF_PIXELS),
         gps=reader.pointed(main, known.GPS_IFD),
         xmp=main[known.XMP].data.rstrip(b"\0") if known.XMP in main else b"",
@@ -65,6 +68,18 @@ def _from_tiff(reader: TiffReader) -> Metadata:
         private_data=main[known.PRIVATE_DATA].data if is_dng and known.PRIVATE_DATA in main else b"",
         safe_note=safety is not None and safety.numbers()[:1] == (1,),
     )
+
+
+def _raw_directory(reader: TiffReader, main: dict[int, Entry]) -> dict[int, Entry]:
+    """The first full-size raw directory: the first of the file, or one of its SubIFDs."""
+    offsets = main[known.SUB_IFDS].numbers()[:_MOST_SUB_IFDS] if known.SUB_IFDS in main else ()
+    for directory in (main, *(reader.directory(int(offset)) for offset in offsets)):
+        photometric = directory.get(known.PHOTOMETRIC)
+        kind = directory.get(known.SUBFILE_TYPE)
+        is_full = kind is None or kind.numbers()[:1] == (0,)
+        if photometric is not None and is_full and photometric.numbers()[:1] in _RAW_KINDS:
+            return directory
+    return {}
 
 
 def _telling(entries: dict[int, Entry], wanted: Container[int]) -> dict[int, Entry]:
@@ -89,7 +104,7 @@ def _from_jpeg(file: BinaryIO, start: int) -> Metadata:
         elif marker == 0xED and data.startswith(jpeg_segments.PHOTOSHOP):
             records = jpeg_segments.iptc_of_resources(data[len(jpeg_segments.PHOTOSHOP) :])
             found = dataclasses.replace(found, iptc=records or found.iptc)
-    return dataclasses.replace(found, dng={}, xmp=jpeg_segments.joined_xmp(packets) or found.xmp)
+    return dataclasses.replace(found, dng={}, raw={}, xmp=jpeg_segments.joined_xmp(packets) or found.xmp)
 
 
 def _from_cr3(file: BinaryIO) -> Metadata:

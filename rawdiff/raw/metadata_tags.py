@@ -5,6 +5,8 @@ from __future__ import annotations
 EXIF_IFD, GPS_IFD, XMP, IPTC, MAKER_NOTE = 34665, 34853, 700, 33723, 37500
 MAKE, MODEL, ORIENTATION, SOFTWARE, DATE_TIME = 271, 272, 274, 305, 306
 DNG_VERSION, PRIVATE_DATA, MAKER_NOTE_SAFETY = 50706, 50740, 50741
+SUBFILE_TYPE, PHOTOMETRIC, SUB_IFDS = 254, 262, 330
+CFA, LINEAR_RAW = 32803, 34892
 
 DESCRIPTIVE = {
     270: "ImageDescription", 271: "Make", 272: "Model", 274: "Orientation", 306: "DateTime", 315: "Artist",
@@ -47,7 +49,9 @@ DNG_KEPT = {
     50940: "ProfileToneCurve", 50941: "ProfileEmbedPolicy", 50942: "ProfileCopyright",
     50964: "ForwardMatrix1", 50965: "ForwardMatrix2", 50981: "ProfileLookTableDims",
     50982: "ProfileLookTableData", 51043: "TimeCodes", 51044: "FrameRate", 51058: "TStop", 51081: "ReelName",
-    51105: "CameraLabel", 51107: "ProfileHueSatMapEncoding", 51108: "ProfileLookTableEncoding",
+    51089: "OriginalDefaultFinalSize", 51090: "OriginalBestQualityFinalSize",
+    51091: "OriginalDefaultCropSize", 51105: "CameraLabel", 51107: "ProfileHueSatMapEncoding",
+    51108: "ProfileLookTableEncoding",
     51109: "BaselineExposureOffset", 51110: "DefaultBlackRender", 52525: "ProfileGainTableMap",
     52529: "CalibrationIlluminant3", 52530: "CameraCalibration3", 52531: "ColorMatrix3",
     52532: "ForwardMatrix3", 52533: "IlluminantData1", 52534: "IlluminantData2", 52535: "IlluminantData3",
@@ -55,6 +59,12 @@ DNG_KEPT = {
     52551: "ProfileDynamicRange",
 }  # fmt: skip
 """DNG tags about camera, colour and profile, true of any processing of the same photograph."""
+
+RAW_KEPT = {
+    50718: "DefaultScale", 50738: "AntiAliasStrength", 50780: "BestQualityScale", 51125: "DefaultUserCrop",
+    52525: "ProfileGainTableMap",
+}  # fmt: skip
+"""Tags of a DNG's raw directory that hold whatever becomes of its pixel values."""
 
 SELF_CONTAINED_NOTES = (
     b"Nikon\0\x02", b"OLYMPUS\0", b"OM SYSTEM\0", b"FUJIFILM", b"Apple iOS\0", b"PENTAX \0",
