@@ -68,7 +68,7 @@ def measure_camera(
         if 0.15 < share < 0.75:
             for frame in pair:
                 flats.add(frame)
-    flat = flats.solve(dark.offset_map_dn, dark.defect_map)
+    flat = flats.solve(dark.offset_map_dn, dark.defect_map, dark.dsnu_dn)
     return dark, transfer.solve(), flat, find_defects(dark.defect_map, flat.response_map, sensor.phase)
 
 
@@ -180,7 +180,7 @@ def time_calibration(shape: tuple[int, int]) -> None:
             flats.add(first)
             flats.add(second)
         transfer.solve()
-        flats.solve(dark.offset_map_dn, dark.defect_map)
+        flats.solve(dark.offset_map_dn, dark.defect_map, dark.dsnu_dn)
         wall, used = time.perf_counter() - begun - reading, time.process_time() - cpu
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(

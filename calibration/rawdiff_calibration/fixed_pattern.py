@@ -31,6 +31,23 @@ class FixedPattern:
     column: Measured
     total: Measured
 
+    def scaled(self, factor: float) -> FixedPattern:
+        """The same pattern in another unit."""
+        return FixedPattern(*(part.scaled(factor) for part in self._parts()))
+
+    def without(self, other: FixedPattern) -> FixedPattern:
+        """This pattern less an independent one that it contains: variances subtract."""
+        pixel, row, column, total = (
+            Measured(
+                whole.value**2 - part.value**2, 2 * math.hypot(whole.value * whole.se, part.value * part.se)
+            )
+            for whole, part in zip(self._parts(), other._parts(), strict=True)
+        )
+        return FixedPattern(pixel.root(), row.root(), column.root(), total.root())
+
+    def _parts(self) -> tuple[Measured, Measured, Measured, Measured]:
+        return self.pixel, self.row, self.column, self.total
+
 
 @dataclass(frozen=True)
 class _Variances:

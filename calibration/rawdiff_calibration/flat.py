@@ -114,47 +114,73 @@ class FlatAccumulator:
         self._sums[half][...] += frame
         self._counts[half] += 1
 
-    def solve(self, offset_map_dn: Mosaic | None = None, defect_map: DefectMap | None = None) -> FlatResult:
+    def solve(
+        self,
+        offset_map_dn: Mosaic | None = None,
+        defect_map: DefectMap | None = None,
+        dsnu_dn: FixedPattern | None = None,
+    ) -> FlatResult:
         """Measure PRNU and shading.
 
         Args:
-            offset_map_dn: mean dark frame `[H, W]`, to keep the dark pattern out; None: the black level.
+            offset_map_dn: mean dark frame `[H, W]`, kept out of the response map; None: the black level.
             defect_map: pixels known to be bad.
+            dsnu_dn: fixed pattern of the darks, whose variance is taken out of the PRNU [DN]. Without it the
+                map is subtracted from the flats, and what noise the map still has counts as PRNU.
 
         Raises:
             TooFewFramesError: fewer than two flats.
             UnevenFramesError: the light is no flat field.
         """
         require_frames(self.frames, 2, "response non-uniformity")
-        halves: list[list[Mosaic]] = [[], []]
-        good, gains, fields = [], [], []
+        fields = [self._fit_plane(plane, offset_map_dn) for plane in range(len(self._slices))]
         response = np.empty(self.shape, np.float32)
-        found = np.full(self.shape, GOOD, np.uint8) if defect_map is None else defect_map.copy()
-        for plane, place in enumerate(self._slices):
-            lights = [self._light(half, plane, offset_map_dn) for half in (0, 1)]
-            field, texture, covered = _fit_field(lights[0] + lights[1])
-            fields.append(field)
-            _require_even(field, texture)
-            surface = evaluate_smooth(field, (lights[0].shape[0], lights[0].shape[1]), covered)
-            response[place] = (lights[0] + lights[1]) / surface
-            for half, light in enumerate(lights):
-                share = np.float32(float(surface.mean()) / float(light.mean(dtype=np.float64)))
-                halves[half].append(light * share / surface - 1)
-            gains.append(_gain_map(field))
+        for place, (light, surface, _) in zip(self._slices, fields, strict=True):
+            response[place] = light / surface
+        found = np.full(self.shape, GOOD, np.uint8) if defect_map is None else defect_map
         found = np.where(found == GOOD, find_response_defects(response, self.phase), found)
-        good = [np.asarray(found[place] == GOOD) for place in self._slices]
-        gradient = max(_gradient(field) for field in fields)
-        gain_map = np.stack(gains)
+        gradient = max(_gradient(field) for _, _, field in fields)
+        gain_map = np.stack([_gain_map(field) for _, _, field in fields])
+        pattern_map = None if dsnu_dn is not None else offset_map_dn
         return FlatResult(
-            prnu=split_common(halves[0], halves[1], good),
+            prnu=self._split(found, pattern_map, dsnu_dn),
             gain_map=gain_map,
             gradient=gradient,
             falloff=1 - 1 / float(gain_map.max()),
             response_map=response,
             defect_map=found,
             frames=self.frames,
-            notes=(f"the light falls by {gradient:.0%} from side to side",) if gradient > 0.05 else (),
+            notes=tuple(_notes(gradient, dsnu_dn is not None or offset_map_dn is not None)),
         )
+
+    def _fit_plane(self, plane: int, offset_map_dn: Mosaic | None) -> tuple[Mosaic, Mosaic, Matrix]:
+        """Light of a plane, the smooth field under it at every pixel, and the field's coefficients."""
+        light = self._light(0, plane, offset_map_dn) + self._light(1, plane, offset_map_dn)
+        field, texture, covered = _fit_field(light)
+        _require_even(field, texture)
+        return light, evaluate_smooth(field, (light.shape[0], light.shape[1]), covered), field
+
+    def _split(
+        self, defect_map: DefectMap, offset_map_dn: Mosaic | None, dsnu_dn: FixedPattern | None
+    ) -> FixedPattern:
+        """What both halves of the frames share beyond the smooth field."""
+        halves: list[list[Mosaic]] = [[], []]
+        inverse = []
+        for plane in range(len(self._slices)):
+            _, surface, _ = self._fit_plane(plane, offset_map_dn)
+            for half in (0, 1):
+                light = self._light(half, plane, offset_map_dn)
+                mean = float(light.mean(dtype=np.float64))
+                share = np.float32(float(surface.mean(dtype=np.float64)) / mean)
+                halves[half].append(light * share / surface - 1)
+                inverse.append(self._counts[half] / mean)
+        good = [np.asarray(defect_map[place] == GOOD) for place in self._slices]
+        pattern = split_common(halves[0], halves[1], good)
+        if dsnu_dn is None:
+            return pattern
+        # A dark pattern of so many DN is that many times 1/level of the light, different in each plane.
+        squares = [first * second for first, second in zip(inverse[::2], inverse[1::2], strict=True)]
+        return pattern.without(dsnu_dn.scaled(float(np.sqrt(np.mean(squares)))))
 
     def _require_same_field(self, frame: Mosaic, name: str) -> None:
         """Compare the light's distribution with the first frame's, by the medians of large cells."""
@@ -214,6 +240,11 @@ def _require_even(field: Matrix, texture: float) -> None:
             f"these flats are not flat: {texture:.1%} texture",
             hint="defocus to infinity on a near white surface, or put a diffuser on the lens",
         )
+
+
+def _notes(gradient: float, darks: bool) -> list[str]:
+    notes = [] if darks else ["without darks the response holds their fixed pattern too"]
+    return notes + ([f"the light falls by {gradient:.0%} from side to side"] if gradient > 0.05 else [])
 
 
 def _gain_map(field: Matrix) -> NDArray[np.float32]:

@@ -124,8 +124,8 @@ def _sum_blocks(
     # An outlier swells its own block's variance, yet with n pixels in a block never beyond n times.
     wild = square.reshape(cells) > _limit(sums, block)
     total.reshape(cells)[...] -= block_means(total, block).astype(np.float32)[:, None, :, None]
-    total *= total
-    wild |= total.reshape(cells) > _limit(block_sums(total, block), block)
+    away_square = total * total
+    wild |= away_square.reshape(cells) > _limit(block_sums(away_square, block), block)
     if bad is not None:
         wild |= bad.reshape(cells)
     fourth = block_sums(square * square, block)
@@ -135,8 +135,11 @@ def _sum_blocks(
         height, width = np.divmod(places, columns * block)
         index = height // block * columns + width // block
         values = square.ravel()[places].astype(np.float64)
-        for sum_, weights in ((sums, values), (fourth, values**2), (pixels, None)):
+        away = total.ravel()[places].astype(np.float64) / 2
+        shifts = np.zeros_like(level)
+        for sum_, weights in ((sums, values), (fourth, values**2), (pixels, None), (shifts, away)):
             sum_ -= np.bincount(index, weights, minlength=rows * columns).reshape(rows, columns)
+        level = level + shifts / np.maximum(pixels, 1)
     nothing = np.zeros_like(level)
     return _Blocks(level, sums, fourth, pixels, nothing, nothing)
 
