@@ -3,14 +3,13 @@
 log s = intercept + slope * log(ISO / 100), residual spread sigma (Wei et al., "Physics-based noise modeling
 for extreme low-light photography", TPAMI 2021, section 4.3; there over log K, and K is proportional to ISO).
 Dual-gain sensors switch their conversion gain at one ISO: the noise in DN drops there although the gain
-goes on rising, so one line is wrong by far more than the noise is known. `find_steps` looks for it.
+goes on rising, so one line is wrong by far more than the noise is known. `gain_steps` looks for it.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -120,7 +119,7 @@ def fit_law(points: Points, steps: Sequence[Step] = (), form: Form = "log", quan
     if not points:
         raise ValueError("a law needs at least one measured ISO")
     x = np.array([_log_iso(iso) for iso, _ in points])
-    y, error = _heights(points, form)
+    y, error = read_heights(points, form)
     kept, piece = _assign(points, steps)
     lone = LONE_SLOPES.get(quantity, (0.0, 0.3))
     shared = _fit_pieces(x, y, error, piece, lone)
@@ -135,78 +134,16 @@ def fit_law(points: Points, steps: Sequence[Step] = (), form: Form = "log", quan
     return Law(form, tuple(segments), tuple(kept))
 
 
-def find_steps(figures: Mapping[str, Points]) -> tuple[Step, ...]:
-    """Find where a multi-gain sensor switches, from all noise figures together: no, one or two steps.
-
-    For each choice of places between measured ISOs, parallel lines with jumps there are compared with one
-    line by the Bayesian information criterion, summed over the figures. Each jump must in some figure be
-    downwards, at least 15 % and 5 standard errors, since a switch to a higher conversion gain lowers the
-    noise; a piece of a single ISO counts only if the noise itself falls across the step.
-    """
-    known = {name: [point for point in points if point[1].value > 0] for name, points in figures.items()}
-    usable = {name: sorted(points, key=lambda p: p[0]) for name, points in known.items() if len(points) >= 4}
-    isos = sorted({iso for points in usable.values() for iso, _ in points})
-    places = [Step(low, high) for low, high in itertools.pairwise(isos)]
-    best: tuple[float, tuple[Step, ...]] = (0.0, ())
-    for count in (1, 2):
-        tries = math.comb(len(places), count)
-        for steps in itertools.combinations(places, count):
-            evidence = _evidence(usable, steps)
-            if evidence is not None:
-                best = max(best, (evidence - 2 * math.log(tries), steps), key=lambda item: item[0])
-    return best[1]
-
-
-def _evidence(figures: Mapping[str, Points], steps: tuple[Step, ...]) -> float | None:
-    """Gain in BIC of these steps over none; None where a jump is not one of a conversion gain."""
-    total = 0.0
-    proven = np.zeros(len(steps), dtype=bool)
-    for points in figures.values():
-        sides = np.array([[iso >= step.iso_above for step in steps] for iso, _ in points], dtype=np.float64)
-        if not _separates(sides) or len(points) < len(steps) + 3:
-            continue
-        x = np.array([_log_iso(iso) for iso, _ in points])
-        y, error = _heights(points, "log")
-        weight = 1 / (error**2 + MODEL_SPREAD**2)
-        line = np.stack([np.ones_like(x), x], axis=1)
-        one, _, _ = _residual(line, y, weight)
-        more, jumps, errors = _residual(np.hstack([line, sides]), y, weight)
-        count = len(points)
-        total += count * math.log((one + count) / (more + count)) - len(steps) * math.log(count)
-        scatter = math.sqrt(max(more / max(count - 2 - len(steps), 1), 1.0))
-        clear = (jumps[2:] < -0.15) & (jumps[2:] < -5 * scatter * errors[2:])
-        proven |= clear & _falls_where_lonely(y, sides)
-    return total if proven.all() else None
-
-
-def _separates(sides: NDArray[np.float64]) -> bool:
-    """True where every piece holds a point."""
-    return bool(len({*sides.sum(axis=1)}) == sides.shape[1] + 1)
-
-
-def _falls_where_lonely(y: NDArray[np.float64], sides: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Per step: both neighbouring pieces hold two points, or the noise falls across the step."""
-    piece = sides.sum(axis=1).astype(np.int64)
-    sizes = np.bincount(piece)
-    falls = [y[piece == i + 1][0] < y[piece == i][-1] for i in range(sides.shape[1])]
-    return np.array(falls) | ((sizes[:-1] >= 2) & (sizes[1:] >= 2))
-
-
-def _residual(
-    design: NDArray[np.float64], y: NDArray[np.float64], weight: NDArray[np.float64]
-) -> tuple[float, NDArray[np.float64], NDArray[np.float64]]:
-    """Weighted sum of squared residuals, the coefficients and their standard errors."""
-    normal = np.linalg.pinv((design * weight[:, None]).T @ design)
-    solution = normal @ (design.T @ (weight * y))
-    chi2 = float(np.sum(weight * (y - design @ solution) ** 2))
-    return chi2, solution, np.sqrt(np.diag(normal))
-
-
 def _log_iso(iso: float) -> float:
     return math.log(iso / 100.0)
 
 
-def _heights(points: Points, form: Form) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def read_heights(points: Points, form: Form) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Values of the figures, or their logarithms, and the standard errors of those.
+
+    Raises:
+        ValueError: a figure that has no logarithm.
+    """
     values = np.array([figure.value for _, figure in points], dtype=np.float64)
     errors = np.nan_to_num(np.array([figure.se for _, figure in points], dtype=np.float64))
     if form == "linear":

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from rawdiff_calibration.laws import Law, Step, find_steps, fit_law
+from rawdiff_calibration.gain_steps import find_steps
+from rawdiff_calibration.laws import Law, Step, fit_law
 from rawdiff_calibration.measure import Measured
 from rawdiff_calibration.noise import NoiseModel
 

@@ -6,7 +6,8 @@ import math
 
 import numpy as np
 import pytest
-from rawdiff_calibration.laws import Step, find_steps, fit_law
+from rawdiff_calibration.gain_steps import find_steps
+from rawdiff_calibration.laws import Step, fit_law
 from rawdiff_calibration.measure import Measured
 
 STOPS = [100.0 * 2**i for i in range(8)]
