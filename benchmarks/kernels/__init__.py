@@ -1,0 +1,1 @@
+"""How fast the pixel kernels run beside the machine's memory and beside their peers."""
