@@ -13,7 +13,7 @@ import torch
 from rawdiff_kernels import align as align_kernel
 from rawdiff_kernels import anscombe
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, interpolate
+from torch.nn.functional import avg_pool2d, pad
 
 from rawdiff.burst.motion import (
     GlobalMotion,
@@ -25,16 +25,18 @@ from rawdiff.burst.motion import (
     refine_global,
 )
 
-SPACING = 16
-"""Distance between vectors in packed pixels; each looks at a tile of twice this side."""
+TILE, STRIDE = 32, 16
+"""Side of a tile and distance to the next, in packed pixels: tiles overlap by half."""
 _COARSE, _MIDDLE = 8, 2
+_TILE, _STRIDE = TILE // _MIDDLE, STRIDE // _MIDDLE
 _SEARCH = 4
 _SMALLEST_DEPARTURE = 0.01
 """Pixels of the half-size grid that a tile may always depart from where it started."""
 _CHI_SQUARE_MEDIAN = 0.4549
 _REFINEMENTS = 3
 _GAIN_NEEDED = 25.0
-"""A tile leaves the frame's motion for a searched vector when chi-square falls by this: five deviations."""
+"""A tile leaves the frame's motion for a searched vector when chi-square falls by this."""
+_MISFIT_LEFT = 0.6
 CLIP = 0.95
 """Share of white above which a pixel counts as clipped."""
 
@@ -53,7 +55,7 @@ class Grey:
 
 @dataclass(frozen=True, eq=False)
 class Alignment:
-    """Where each tile went: `field` `[gh, gw, 2]` (down, right) in packed pixels, `SPACING` apart.
+    """Where each tile went: `field` `[Ty, Tx, 2]` (down, right) in packed pixels, tiles as `TILE`, `STRIDE`.
 
     `residual` is the mean squared stabilised difference after alignment over what noise gives: 1 where the
     frames agree.
@@ -89,48 +91,54 @@ def align_frame(reference: Grey, alternate: Grey) -> Alignment:
         reference: stabilised grey of the frame that stays.
         alternate: of the frame that is moved, of the same size.
     """
+    noise = float((reference.noise**2 + alternate.noise**2) ** 0.5) / _MIDDLE
+    motion = find_global(reference, alternate)
+    ours, theirs = (grey.reduced(_MIDDLE) for grey in (reference, alternate))
+    start = _global_field(motion, ours.shape[0], ours.shape[1])
+    field = _refine_tiles(ours, theirs, start, noise)
+    misfit = _misfit(ours, theirs, field, noise)
+    field, misfit = _search_unexplained(ours, theirs, field, misfit, noise)
+    known = torch.isfinite(misfit)
+    residual = float(misfit[known].median()) if bool(known.any()) else float("inf")
+    return Alignment(field * _MIDDLE, motion.scaled(_MIDDLE), residual)
+
+
+def find_global(reference: Grey, alternate: Grey) -> GlobalMotion:
+    """The frame's own shift and rotation, from coarse to fine, in pixels of the half-size grid."""
     noise = float((reference.noise**2 + alternate.noise**2) ** 0.5)
-    motion = find_global(reference, alternate, noise)
-    field = _search_tiles(reference, alternate, motion, noise)
-    small = [grey.reduced(_MIDDLE) for grey in (reference, alternate)]
-    field = _refine_tiles(small[0], small[1], field / _MIDDLE, noise / _MIDDLE) * _MIDDLE
-    residual = _residual(small[0], small[1], field / _MIDDLE, noise / _MIDDLE)
-    return Alignment(field, motion, residual)
-
-
-def find_global(reference: Grey, alternate: Grey, noise: float) -> GlobalMotion:
-    """The frame's own shift and rotation, from coarse to fine."""
     small = [grey.reduced(_COARSE) for grey in (reference, alternate)]
     motion = correlate_phase(*small)
     motion = refine_global(small[0], small[1], motion, noise / _COARSE).scaled(_COARSE / _MIDDLE)
     middle = [grey.reduced(_MIDDLE) for grey in (reference, alternate)]
-    return refine_global(middle[0], middle[1], motion, noise / _MIDDLE).scaled(_MIDDLE)
+    return refine_global(middle[0], middle[1], motion, noise / _MIDDLE)
 
 
-def tile_middles(height: int, width: int) -> tuple[Tensor, Tensor]:
-    """Rows and columns of the tiles' middles on the packed grid, each `[gh, gw]`."""
-    y = torch.arange(-(-height // SPACING)) * SPACING + (SPACING - 1) / 2
-    x = torch.arange(-(-width // SPACING)) * SPACING + (SPACING - 1) / 2
-    yy, xx = torch.meshgrid(y.float(), x.float(), indexing="ij")
-    return yy, xx
+def _global_field(motion: GlobalMotion, height: int, width: int) -> Tensor:
+    """The frame's motion at every tile of the half-size grid, `[Ty, Tx, 2]`."""
+    rows, columns = align_kernel.tile_grid(height, width, _TILE, _STRIDE)
+    y = (torch.arange(rows) * _STRIDE + (_TILE - 1) / 2)[:, None].expand(rows, columns)
+    x = (torch.arange(columns) * _STRIDE + (_TILE - 1) / 2).expand(rows, columns)
+    return torch.stack(motion.vectors(y, x, (height, width)), dim=-1)
 
 
-def _search_tiles(reference: Grey, alternate: Grey, motion: GlobalMotion, noise: float) -> Tensor:
-    """The frame's motion at every tile, replaced where a search at half size finds clearly better."""
-    height, width = reference.fine.shape
-    y, x = tile_middles(height, width)
-    start = torch.stack(motion.vectors(y, x, (height, width)), dim=-1)
-    small = [grey.reduced(_MIDDLE) for grey in (reference, alternate)]
-    tile, stride = 2 * SPACING // _MIDDLE, SPACING // _MIDDLE
-    found, cost = align_kernel.match_tiles(
-        small[0], small[1], tile=tile, radius=_SEARCH, start=start / _MIDDLE, metric="l2", stride=stride
-    )
-    _, stay_cost = align_kernel.match_tiles(
-        small[0], small[1], tile=tile, radius=0, start=start / _MIDDLE, metric="l2", stride=stride
-    )
-    chi_square = (stay_cost - cost) * tile**2 * _MIDDLE**2 / noise**2
-    better = (chi_square > _GAIN_NEEDED) & torch.isfinite(cost) & torch.isfinite(stay_cost)
-    return torch.where(better[..., None], found * _MIDDLE, start)
+def _search_unexplained(
+    reference: Tensor, alternate: Tensor, field: Tensor, misfit: Tensor, noise: float
+) -> tuple[Tensor, Tensor]:
+    """Search around tiles that the frame's motion does not explain; keep what explains them clearly better.
+
+    A tile's misfit times its pixels is chi-square: a vector is taken where that falls by `_GAIN_NEEDED`, and
+    to a good part, since aliased detail leaves a misfit at the true vector too.
+    """
+    pixels = _TILE**2
+    unexplained = misfit > 1 + 5 * (2 / pixels) ** 0.5
+    if not bool(unexplained.any()):
+        return field, misfit
+    found, cost = align_kernel.match_tiles(reference, alternate, _TILE, _SEARCH, field, stride=_STRIDE)
+    tried = torch.where((unexplained & torch.isfinite(cost))[..., None], found, field)
+    tried = _refine_tiles(reference, alternate, tried, noise)
+    misfit_tried = _misfit(reference, alternate, tried, noise)
+    better = ((misfit - misfit_tried) * pixels > _GAIN_NEEDED) & (misfit_tried < _MISFIT_LEFT * misfit)
+    return torch.where(better[..., None], tried, field), torch.where(better, misfit_tried, misfit)
 
 
 def _refine_tiles(reference: Tensor, alternate: Tensor, start: Tensor, noise: float) -> Tensor:
@@ -144,7 +152,7 @@ def _refine_tiles(reference: Tensor, alternate: Tensor, start: Tensor, noise: fl
     slope_y, slope_x = gradients(reference)
     field, prior = start, 0.0
     for _ in range(_REFINEMENTS):
-        spread = spread_field(field, height, width, SPACING // _MIDDLE)
+        spread = spread_field(field, height, width, _TILE, _STRIDE)
         seen, inside = look_up(alternate, y + spread[0], x + spread[1])
         error = reference - seen
         weight = inside / (1 + (error / (3 * noise)) ** 2) / noise**2
@@ -175,30 +183,35 @@ def _departure(a: Tensor, c: Tensor, push_y: Tensor, push_x: Tensor) -> float:
     return max(excess / float(information[told].median()), _SMALLEST_DEPARTURE**2)
 
 
-def spread_field(field: Tensor, height: int, width: int, spacing: int) -> Tensor:
-    """A field at every pixel, `[2, h, w]`, bilinear between the tiles' middles."""
-    size = (field.shape[0] * spacing, field.shape[1] * spacing)
-    grown = interpolate(field.permute(2, 0, 1)[None], size=size, mode="bilinear", align_corners=False)
-    return grown[0, :, :height, :width]
+def spread_field(field: Tensor, height: int, width: int, tile: int, stride: int) -> Tensor:
+    """A field `[Ty, Tx, 2]` at every pixel, `[2, h, w]`: bilinear between tiles, constant outside."""
+    spread = field.permute(2, 0, 1)
+    for axis, size in ((1, height), (2, width)):
+        last = spread.shape[axis] - 1
+        place = ((torch.arange(size) - (tile - 1) / 2) / stride).clamp(0, last)
+        low = place.floor().long().clamp(max=max(last - 1, 0))
+        share = (place - low).view(-1, 1) if axis == 1 else place - low
+        spread = torch.lerp(
+            spread.index_select(axis, low), spread.index_select(axis, (low + 1).clamp(max=last)), share
+        )
+    return spread
 
 
 def _tile_sums(values: Tensor) -> Tensor:
-    """Sums over tiles of twice the spacing around every tile's middle, `[gh, gw]`."""
-    spacing = SPACING // _MIDDLE
+    """Sums over the tiles of the half-size grid, `[Ty, Tx]`."""
     height, width = values.shape
-    rows, columns = -(-height // spacing) * spacing, -(-width // spacing) * spacing
-    half = spacing // 2
-    padded = torch.nn.functional.pad(values, (half, columns - width + half, half, rows - height + half))
-    return avg_pool2d(padded[None, None], 2 * spacing, stride=spacing)[0, 0] * (2 * spacing) ** 2
+    rows, columns = align_kernel.tile_grid(height, width, _TILE, _STRIDE)
+    below, beside = (rows - 1) * _STRIDE + _TILE - height, (columns - 1) * _STRIDE + _TILE - width
+    padded = pad(values, (0, max(beside, 0), 0, max(below, 0)))
+    return avg_pool2d(padded[None, None], _TILE, stride=_STRIDE)[0, 0] * _TILE**2
 
 
-def _residual(reference: Tensor, alternate: Tensor, field: Tensor, noise: float) -> float:
-    """Median over tiles of the mean squared difference, relative to noise: moving objects do not count."""
+def _misfit(reference: Tensor, alternate: Tensor, field: Tensor, noise: float) -> Tensor:
+    """Mean squared difference of every tile over what noise gives, `[Ty, Tx]`; infinite where unseen."""
     height, width = reference.shape
     y, x = pixel_grid(height, width)
-    spread = spread_field(field, height, width, SPACING // _MIDDLE)
+    spread = spread_field(field, height, width, _TILE, _STRIDE)
     seen, inside = look_up(alternate, y + spread[0], x + spread[1])
     squares = _tile_sums(inside * ((reference - seen) / noise) ** 2)
     counts = _tile_sums(inside.float())
-    known = counts > (SPACING // _MIDDLE) ** 2
-    return float((squares[known] / counts[known]).median()) if bool(known.any()) else float("inf")
+    return torch.where(counts > _STRIDE**2, squares / counts.clamp(min=1), torch.inf)

@@ -118,7 +118,7 @@ def merge_files(paths: Sequence[Path], config: ProcessConfig, subject: str, list
         if not alignment.residual <= MISFIT:
             leave_out(shot.name, f"it differs from the reference by {alignment.residual:.1f} times the noise")
             continue
-        light = _measure_brightness(light, target)
+        light = _measure_exposure(light, target)
         trusted = merge.add(light, alignment.field)
         alignments[shot.name] = alignment
         record.append(_tell(shot, "merged", trusted, light))
@@ -204,41 +204,32 @@ def _light(shot: _Shot, reference: _Shot) -> Light:
     gain, sigma = normalised_noise(shot.noise.model, shot.frame.levels, shot.frame.phase)
     if shot is reference:
         return Light(planes, gain, sigma)
-    base, _ = normalised_noise(reference.noise.model, reference.frame.levels, reference.frame.phase)
-    brightness = shot.brightness / reference.brightness
-    photons = brightness * float((base / gain).mean())
-    return Light(planes.div_(brightness), gain, sigma, brightness, photons)
+    return Light(planes, gain, sigma, shot.brightness / reference.brightness)
 
 
 def _grey(light: Light, target: Light, ceiling: float) -> Grey:
-    return stabilised_grey(light.planes, target.gain, target.sigma, light.photons, ceiling)
+    planes = light.planes / light.exposure
+    return stabilised_grey(planes, target.gain, target.sigma, light.exposure, ceiling)
 
 
 _BLOCK = 16
 _NOMINAL = 0.25
 
 
-def _measure_brightness(light: Light, target: Light) -> Light:
+def _measure_exposure(light: Light, target: Light) -> Light:
     """Correct a bracket's nominal exposure by the light itself: shutters and their labels differ by percents.
 
     Frames of equal settings are left as they are: their photons add as they come.
     """
-    if abs(light.brightness - 1) < 0.05:
+    if abs(light.exposure - 1) < 0.05:
         return light
-    ours, theirs = (avg_pool2d(planes, _BLOCK) for planes in (light.planes, target.planes))
+    ours, theirs = (avg_pool2d(planes, _BLOCK) for planes in (light.planes / light.exposure, target.planes))
     middle = (ours + theirs) / 2
-    usable = (middle > middle.median()) & (middle < 0.8 * CLIP / max(light.brightness, 1.0))
+    usable = (middle > middle.median()) & (middle < 0.8 * CLIP / max(light.exposure, 1.0))
     if int(usable.sum()) < 16:
         return light
     factor = float(ours[usable].sum() / theirs[usable].sum())
-    if abs(factor - 1) > _NOMINAL:
-        return light
-    return replace(
-        light,
-        planes=light.planes / factor,
-        brightness=light.brightness * factor,
-        photons=light.photons * factor,
-    )
+    return light if abs(factor - 1) > _NOMINAL else replace(light, exposure=light.exposure * factor)
 
 
 def _tell(shot: _Shot, role: str, trusted: float, light: Light) -> dict[str, Any]:
@@ -247,7 +238,7 @@ def _tell(shot: _Shot, role: str, trusted: float, light: Light) -> dict[str, Any
         "sha256": shot.frame.source.sha256,
         "role": role,
         "trusted": round(trusted, 4),
-        "relative_exposure": round(light.photons, 4),
+        "relative_exposure": round(light.exposure, 4),
         "outliers_replaced": shot.outliers,
     }
 
