@@ -158,7 +158,7 @@ def store_float16(rows: Rows, height: int, width: int, samples: int) -> Encoding
 
     def tile(pixels: NDArray[np.generic]) -> bytes:
         predicted = imagecodecs.floatpred_encode(pixels.astype("<f2"), axis=-2, dist=1)
-        return bytes(imagecodecs.zlib_encode(predicted.tobytes(), level=6))
+        return bytes(imagecodecs.deflate_encode(predicted.tobytes(), level=6))
 
     entries = {259: short_entry(DEFLATE), 317: short_entry(_FLOAT_PREDICTOR)} | _depth(samples, True)
     return _tiles(rows, height, width, _TILE // 2, tile, entries)

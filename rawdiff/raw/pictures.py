@@ -220,7 +220,7 @@ def _tiff_strip(strip: NDArray[np.uint16], compressed: bool) -> bytes:
         return strip.astype("<u2", copy=False).tobytes()
     differences = strip.astype("<u2")
     differences[:, 1:] -= strip[:, :-1]
-    return bytes(imagecodecs.zlib_encode(differences.tobytes(), level=4))
+    return bytes(imagecodecs.deflate_encode(differences.tobytes(), level=1))
 
 
 def _state_picture(root: Directory, orientation: int, icc: bytes) -> None:

@@ -67,3 +67,5 @@ def test_the_metadata_of_a_real_file_survive_tag_by_tag(
         assert after.get(key) == value, key
         checked += 1
     assert checked > 40
+    (verdict,) = exiftool("-validate", "-error", "-a", str(out))
+    assert str(verdict["ExifTool:Validate"]).startswith("0 ") and "ExifTool:Error" not in verdict
