@@ -9,20 +9,11 @@ from pathlib import Path
 from rawdiff.errors import DamagedFileError, UnsupportedRawError
 from rawdiff.raw.color_tags import read_color_tags
 from rawdiff.raw.exif import read_camera, read_exposure
-from rawdiff.raw.frame import (
-    CfaPhase,
-    FrameTags,
-    GainMap,
-)
+from rawdiff.raw.frame import CfaPhase, FrameTags, GainMap
 from rawdiff.raw.gain_maps import crop_map, spread_over_sites
 from rawdiff.raw.levels import LevelTags, read_levels
 from rawdiff.raw.opcode_area import OpcodeError
-from rawdiff.raw.opcodes import (
-    OpcodePlan,
-    parse_list,
-    plan_opcodes,
-    read_gains,
-)
+from rawdiff.raw.opcodes import OpcodePlan, parse_list, plan_opcodes, read_gains
 from rawdiff.raw.tags import PHOTOMETRIC_CFA, Layout, TagTable, dng_version, find_raw, read_layout
 
 _PHASES: dict[tuple[int, ...], CfaPhase] = {
@@ -123,13 +114,8 @@ def _read_phase(table: TagTable, layout: Layout, path: Path) -> CfaPhase:
     planes = tuple(table.data(50710)[:8]) or (0, 1, 2)
     hint = "rawdiff reads 2x2 Bayer patterns of red, green and blue"
     if dims != (2, 2):
-        names: dict[tuple[int, ...], str] = {
-            (6, 6): "an X-Trans mosaic (6x6)",
-            (4, 4): "a Quad-Bayer mosaic (4x4)",
-        }
-        raise UnsupportedRawError(
-            f"is {names.get(dims, f'a mosaic with a pattern of {dims}')}", where=path, hint=hint
-        )
+        what = _OTHER_MOSAICS.get(dims, f"a mosaic with a pattern of {dims} sites")
+        raise UnsupportedRawError(f"is {what}", where=path, hint=hint)
     if layout.samples != 1:
         raise UnsupportedRawError(f"is a stack of {layout.samples} mosaics", where=path, hint=hint)
     if (table.integer(50711) or 1) != 1:

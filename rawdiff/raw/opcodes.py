@@ -234,7 +234,7 @@ def _map_polynomial(image: Array, opcode: Opcode) -> None:
         y = y * x + np.float32(coefficient)
     if degree:
         y *= x
-        view[...] = np.clip(coefficients[0] + np.copysign(y, view * y), -1, 1)
+        view[...] = np.clip(coefficients[0] + np.where(view < 0, -y, y), -1, 1)
     else:
         view[...] = np.clip(y, 0, 1)
 
