@@ -20,6 +20,7 @@ from rawdiff.raw.atomic import write_whole
 from rawdiff.raw.frame import CfaPhase, FrameTags, Levels, RawFrame, plane_sites
 from rawdiff.raw.metadata import DNG, Metadata, describe
 from rawdiff.raw.metadata_read import read_metadata
+from rawdiff.raw.metadata_tags import CFA, LINEAR_RAW
 from rawdiff.raw.tiff_tree import (
     Directory,
     Entry,
@@ -34,7 +35,6 @@ CfaCompression = Literal["none", "jxl"]
 LinearEncoding = Literal["u16", "f16-deflate", "jxl"]
 NoisePairs = Sequence[tuple[float, float]]
 
-_CFA, _LINEAR_RAW = 32803, 34892
 _VERSION, _VERSIONS = (1, 4, 0, 0), {"jxl": (1, 7, 1, 0)}
 _BACKWARD = {"cfa": (1, 1, 0, 0), "opcodes": (1, 3, 0, 0), "linear": (1, 4, 0, 0), "jxl": (1, 7, 0, 0)}
 
@@ -90,7 +90,7 @@ def write_cfa_dng(
     scale = dng_pixels.mosaic_scale(levels, full_range)
     store = dng_pixels.store_jpeg_xl if compression == "jxl" else dng_pixels.store_uncompressed
     encoding = store(scale.rows_of(mosaic_dn), height, width, 1)
-    raw = _raw_directory(encoding, tags, height, width, _CFA)
+    raw = _raw_directory(encoding, tags, height, width, CFA)
     raw.entries |= dng_tags.cfa_entries(phase) | dng_tags.black_level_entries(scale.black[..., None])
     raw.entries[50717] = _level(scale.white)
     raw.entries |= dng_tags.opcode_entries(tags, planes=1)
@@ -155,7 +155,7 @@ def write_linear_dng(
         "f16-deflate": dng_pixels.store_float16,
         "jxl": dng_pixels.store_jpeg_xl,
     }
-    raw = _raw_directory(stores[encoding](rows, height, width, 3), tags, height, width, _LINEAR_RAW)
+    raw = _raw_directory(stores[encoding](rows, height, width, 3), tags, height, width, LINEAR_RAW)
     white = 1 if floating else dng_pixels.TOP
     # No BlackLevelRepeatDim: 1x1 is the default, and RawTherapee misreads linear data where it is stated.
     # LibRaw and RawTherapee then miss the exposure by pedestal / 65535, down and up, alike in all colours.

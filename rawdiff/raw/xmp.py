@@ -28,6 +28,7 @@ _OF_PIXELS = {
     (_TIFF, "Compression"), (_TIFF, "PhotometricInterpretation"), (_TIFF, "SamplesPerPixel"),
     (_TIFF, "PlanarConfiguration"), (_EXIF, "PixelXDimension"), (_EXIF, "PixelYDimension"),
     (_EXIF, "ColorSpace"), (_EXIF, "NativeDigest"), (_TIFF, "NativeDigest"), (_DC, "format"),
+    (RAWDIFF, "Provenance"),
 }  # fmt: skip
 _LARGEST = 1 << 23
 _EMPTY = (

@@ -281,6 +281,8 @@ def test_xmp_that_is_no_xmp_is_left_behind() -> None:
     for packet in (b"", b"junk", XMP[:-200], bomb, b"<a/>"):
         assert carry_packet(packet, "image/jpeg") == b""
         assert read_provenance(carry_packet(packet, "image/jpeg", {"a": 1})) == '{"a": 1}'
+    twice = carry_packet(carry_packet(XMP, "image/dng", {"a": 1}), "image/jpeg", {"b": 2})
+    assert twice.count(b"Provenance=") == 1 and read_provenance(twice) == '{"b": 2}'
     padded = XMP.replace(b'<?xpacket end="w"?>', b" " * 2000 + b'\n<?xpacket end="w"?>\0')
     assert b"creator" in carry_packet(padded, "image/jpeg")
 
