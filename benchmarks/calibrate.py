@@ -14,6 +14,7 @@ import resource
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from rawdiff_calibration.dark_result import DarkResult
 from rawdiff_calibration.dark_solve import solve_darks
 from rawdiff_calibration.defects import GOOD, DefectMap, find_defects
 from rawdiff_calibration.flat import FlatAccumulator, FlatResult
+from rawdiff_calibration.gain_steps import find_steps
 from rawdiff_calibration.measure import Measured
 from rawdiff_calibration.photon_transfer import PhotonTransfer, PhotonTransferResult
 from rawdiff_calibration.sensor import SimulatedSensor
@@ -118,7 +120,7 @@ def run_once(seed: int, shape: tuple[int, int]) -> list[dict[str, object]]:
 
 
 def print_table(records: list[dict[str, object]]) -> None:
-    """Error and coverage of each figure over seeds, ISOs and colours."""
+    """Error and coverage of each figure over seeds, ISOs and colours, and where the gain step was found."""
     print(f"{'figure':28} {'rms error':>10} {'bound':>8} {'mean error':>11} {'coverage':>9} {'cases':>6}")
     for name in dict.fromkeys(str(record["figure"]) for record in records):
         own = [record for record in records if record["figure"] == name]
@@ -136,6 +138,19 @@ def print_table(records: list[dict[str, object]]) -> None:
         print(f"{name:28} {rms:10.5f} {bound} {error.mean():+11.5f} {covered.mean():9.1%} {len(own):6d}")
 
 
+def print_gain_steps(runs: dict[int, list[dict[str, object]]]) -> None:
+    """In how many cameras the switch of the conversion gain was found, and between which ISOs."""
+    places: Counter[str] = Counter()
+    for records in runs.values():
+        green = [record for record in records if record["figure"] == "read_noise"][1::3]
+        noise = [(float(str(r["iso"])), Measured(float(str(r["value"])), float(str(r["se"])))) for r in green]
+        steps = find_steps({"read_noise_dn": noise})
+        places[", ".join(f"{step.iso_below:g}-{step.iso_above:g}" for step in steps) or "none"] += 1
+    print(
+        "gain step between ISO " + "; ".join(f"{place}: {count} cameras" for place, count in places.items())
+    )
+
+
 def accept(seeds: int, results: Path, shape: tuple[int, int]) -> None:
     """Run the missing seeds, then print the table."""
     lines = results.read_text().splitlines() if results.exists() else []
@@ -151,6 +166,7 @@ def accept(seeds: int, results: Path, shape: tuple[int, int]) -> None:
                 file.write(json.dumps({"seed": seed, "records": runs[seed]}) + "\n")
             print(f"seed {seed}: {time.process_time() - start:.0f} s", file=sys.stderr, flush=True)
     print_table([record for run in runs.values() for record in run])
+    print_gain_steps(runs)
 
 
 def time_calibration(shape: tuple[int, int]) -> None:

@@ -16,12 +16,12 @@ from rawdiff_calibration.dark_levels import fit_rate, level_errors
 from rawdiff_calibration.dark_lines import LineNoise, measure_lines, temporal_offsets
 from rawdiff_calibration.dark_result import DarkResult
 from rawdiff_calibration.defects import GOOD, DefectMap, find_dark_defects
-from rawdiff_calibration.errors import TooFewFramesError
+from rawdiff_calibration.errors import CalibrationError, TooFewFramesError
 from rawdiff_calibration.fixed_pattern import FixedPattern, smooth_part, split_common
 from rawdiff_calibration.measure import Measured, combine
 from rawdiff_calibration.mosaic import Mosaic, color_names, color_planes, plane_names
 from rawdiff_calibration.refusals import LAGS, require_independent_noise
-from rawdiff_calibration.rounding import remove_rounding
+from rawdiff_calibration.rounding import HIDDEN, doubt_rounded, remove_rounding
 from rawdiff_calibration.tail import TailFit, fit_tail
 
 _Planes = list[Measured]
@@ -56,9 +56,12 @@ def solve_darks(darks: DarkAccumulator, defect_map: DefectMap | None = None) -> 
     good = [np.asarray(defect_map[place] == GOOD) for place in darks.slices]
     noisy = [(time, group) for time, group in zip(times, groups, strict=True) if group.count > 1]
     variances = [_pixel_variances(darks, group, good) for _, group in noisy]
+    pattern = _split_pattern(darks, noisy[0][1], good)
     read, growth = _fit_colors([time for time, _ in noisy], variances, darks)
+    read = [doubt_rounded(noise, pattern.total.value, darks.step_dn) for noise in read]
     spread = float(np.mean([noise.value for noise in read]))
     notes = require_darkness(darks, times, means, good, spread)
+    tails, unfit = _fit_tails(darks, groups[0], good, spread)
     black, current = _fit_black(darks, times, groups, means, good)
     offset_map, rate_map = _shading(times, groups, means)
     return DarkResult(
@@ -67,12 +70,12 @@ def solve_darks(darks: DarkAccumulator, defect_map: DefectMap | None = None) -> 
         black_dn=tuple(black),
         bias_dn=tuple(_biases(black, groups)),
         read_noise_dn=tuple(read),
-        tails=_fit_tails(darks, groups[0], good),
+        tails=tails,
         rows=_measure_lines(darks, [group for _, group in noisy], variances, axis=0),
         columns=_measure_lines(darks, [group for _, group in noisy], variances, axis=1),
         dark_current_dn_per_s=current,
         dark_variance_dn2_per_s=growth,
-        dsnu_dn=_split_pattern(darks, noisy[0][1], good),
+        dsnu_dn=pattern,
         offset_map_dn=offset_map + np.float32(darks.pedestal_dn),
         rate_map_dn_per_s=rate_map,
         temporal_variance_dn2=_temporal_variance([group for _, group in noisy]),
@@ -80,7 +83,7 @@ def solve_darks(darks: DarkAccumulator, defect_map: DefectMap | None = None) -> 
         defect_map=defect_map,
         frames=darks.frames,
         exposures_s=tuple(times),
-        notes=(*notes, *note_interference(correlations, means[0].size), *note_few_frames(groups)),
+        notes=(*notes, *unfit, *note_interference(correlations, means[0].size), *note_few_frames(groups)),
     )
 
 
@@ -98,7 +101,7 @@ def _find_defects(darks: DarkAccumulator, groups: list[ExposureGroup], means: li
     if not halves:
         pairs = [group for group in groups if group.count > 1]
         halves, freedoms = [_temporal_variance(pairs)], [sum(group.count - 1 for group in pairs)]
-    return find_dark_defects(means, halves, freedoms, darks.phase)
+    return find_dark_defects(means, halves, freedoms, darks.phase, darks.step_dn)
 
 
 def _temporal_variance(groups: list[ExposureGroup]) -> Mosaic:
@@ -221,26 +224,37 @@ def _split_pattern(darks: DarkAccumulator, group: ExposureGroup, good: _Good) ->
     return split_common(halves[0], halves[1], good)
 
 
-def _fit_tails(darks: DarkAccumulator, group: ExposureGroup, good: _Good) -> tuple[TailFit, ...]:
-    """Tukey-lambda law of each colour from the shortest exposure, where dark current adds no shot noise."""
+def _fit_tails(
+    darks: DarkAccumulator, group: ExposureGroup, good: _Good, spread_dn: float
+) -> tuple[tuple[TailFit, ...], list[str]]:
+    """Tukey-lambda law of each colour from the shortest exposure, or a note why there is none."""
     if group.count < 3:
-        return ()
-    down, across = darks.sample_steps
+        return (), ["fewer than 3 darks of the shortest exposure: no law of the tails"]
+    if spread_dn < HIDDEN * darks.step_dn:
+        return (), [f"the read noise of {spread_dn:.2f} DN hides in the rounding: no law of the tails"]
     tails = []
-    for planes in color_planes(darks.phase):
-        residuals, borrowed = [], 0.0
-        for plane in planes:
-            kept = good[plane][::down, ::across].ravel()
-            height, width = good[plane].shape
-            # Its lines' means hold 1/width and 1/height of each pixel: the rest of them is foreign noise.
-            own = 1 / width + 1 / height
-            borrowed = own / (1 - own)
-            residuals.append(_residuals(group, plane, down, across)[:, kept] / (1 - own))
-        joined = np.concatenate(residuals, axis=1)
-        if joined.shape[1] < 48 * 20:
-            return ()
-        tails.append(fit_tail(joined, frames=group.count, step=darks.step_dn, borrowed=borrowed))
-    return tuple(tails)
+    try:
+        for planes in color_planes(darks.phase):
+            residuals, borrowed = _color_residuals(darks, group, good, planes)
+            tails.append(fit_tail(residuals, frames=group.count, step=darks.step_dn, borrowed=borrowed))
+    except CalibrationError as problem:
+        return (), [f"no law of the tails: {problem}"]
+    return tuple(tails), []
+
+
+def _color_residuals(
+    darks: DarkAccumulator, group: ExposureGroup, good: _Good, planes: tuple[int, ...]
+) -> tuple[NDArray[np.float64], float]:
+    """Sampled residuals of a colour, and the foreign noise that its line means put into them."""
+    down, across = darks.sample_steps
+    residuals, own = [], 0.0
+    for plane in planes:
+        height, width = good[plane].shape
+        # A line's mean holds 1/width or 1/height of each of its pixels: the rest of it is foreign noise.
+        own = 1 / width + 1 / height
+        kept = good[plane][::down, ::across].ravel()
+        residuals.append(_residuals(group, plane, down, across)[:, kept] / (1 - own))
+    return np.concatenate(residuals, axis=1), own / (1 - own)
 
 
 def _residuals(group: ExposureGroup, plane: int, down: int, across: int) -> NDArray[np.float64]:

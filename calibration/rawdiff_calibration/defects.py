@@ -33,6 +33,7 @@ def find_dark_defects(
     half_variances: Sequence[Mosaic],
     half_freedom: Sequence[int],
     phase: CfaPhase | None,
+    step_dn: float = 1.0,
 ) -> DefectMap:
     """Find hot and random-telegraph pixels.
 
@@ -42,6 +43,7 @@ def find_dark_defects(
             is empty where there were too few frames, and no pixel is then called random-telegraph.
         half_freedom: degrees of freedom of each half.
         phase: CFA phase, None for a monochrome sensor.
+        step_dn: step of the stored values: a pixel that flips between two of them is no defect.
     """
     codes = np.full(means[0].shape, GOOD, np.uint8)
     for place in plane_slices(phase):
@@ -53,7 +55,7 @@ def find_dark_defects(
             jumps = np.ones(plane.shape, np.bool_)
             for half, freedom, centre in zip(half_variances, half_freedom, spreads, strict=True):
                 ratio = max(JUMP_VARIANCE, float(chi2_law.isf(1e-3, freedom)) / freedom)
-                jumps &= half[place] > np.float32(ratio * centre)
+                jumps &= half[place] > np.float32(ratio * max(centre, step_dn**2 / 4))
             plane[jumps] = TELEGRAPH
         noise = float(np.sqrt(np.mean(spreads)))
         restless = np.maximum(half_variances[0][place], half_variances[-1][place])

@@ -10,6 +10,12 @@ from rawdiff_calibration.measure import Measured
 _HARMONICS = np.arange(1, 60, dtype=np.float64)
 
 
+HIDDEN = 0.3
+"""Noise below this part of a step shows in so few values that its law cannot be told."""
+COARSE = 0.45
+"""Noise below this part of a step leaves a pixel's rounding error tied to its level."""
+
+
 def rounded_variance(variance: float, step: float = 1.0) -> float:
     """Temporal variance of a pixel after rounding, averaged over black levels spread evenly within a step.
 
@@ -22,6 +28,22 @@ def rounded_variance(variance: float, step: float = 1.0) -> float:
     # The harmonics that are left out matter at sigma near 0 alone, where all of them sum to 1/12.
     tail = max(1 / 12 - float((1 / (2 * np.pi**2 * _HARMONICS**2)).sum()), 0.0) if sigma2 < 1e-6 else 0.0
     return float(step**2 * (sigma2 + 1 / 12 - held.sum() - tail))
+
+
+def doubt_rounded(noise: Measured, level_spread: float, step: float = 1.0) -> Measured:
+    """The same standard deviation with the error that coarse rounding leaves.
+
+    `remove_rounding` holds where the pixels' levels lie evenly within a step. How far real levels, of the
+    given spread, are from that is not known: a twentieth of the figure where they spread widely, up to what
+    rounding can hide where they do not.
+    """
+    if step <= 0 or noise.value >= COARSE * step:
+        return noise
+    if level_spread < 0.3 * step:
+        doubt = 0.3 * step
+    else:
+        doubt = 0.05 * noise.value if noise.value > 0.2 * step else 0.1 * step
+    return Measured(noise.value, float(np.hypot(noise.se, doubt)))
 
 
 def remove_rounding(measured: Measured, step: float = 1.0) -> Measured:

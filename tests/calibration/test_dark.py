@@ -128,3 +128,17 @@ def test_order_of_like_frames_does_not_matter_to_the_noise() -> None:
         found.append(solve_darks(darks, np.zeros(sensor.shape, np.uint8)))
     for first, second in zip(found[0].read_noise_dn, found[1].read_noise_dn, strict=True):
         assert first.value == pytest.approx(second.value, rel=1e-4)
+
+
+@pytest.mark.parametrize(("adc_noise_dn", "dsnu_e"), [(0.35, 1.5), (0.2, 1.5), (0.2, 0.1), (0.05, 1.5)])
+def test_noise_that_rounding_hides_is_not_claimed_to_be_known(adc_noise_dn: float, dsnu_e: float) -> None:
+    sensor = SimulatedSensor(
+        (256, 384), seed=6, read_e=(0.5, 0.5), adc_noise_dn=adc_noise_dn, dsnu_e=(dsnu_e, 0.0, 0.0)
+    )
+    found = gather(sensor, 8, 0, iso=100)
+    true = sensor.read_noise_dn(100)[0]
+    for noise in found.read_noise_dn:
+        assert abs(noise.value - true) < 2 * noise.se
+    assert bool(found.tails) == (true > 0.3)
+    assert found.tails or any("hides in the rounding" in note for note in found.notes)
+    assert np.count_nonzero(found.defect_map) < 2e-3 * found.defect_map.size
