@@ -79,7 +79,7 @@ class Run:
     def _restore(self, state: dict[str, Any]) -> None:
         self.network.load_state_dict(state["network"])
         self.optimiser.load_state_dict(state["optimiser"])
-        self.average = state["average"]
+        self.average = {name: tensor.float() for name, tensor in state["average"].items()}
         self.generator.set_state(state["generator"])
         self.progress = Progress(**state["progress"])
 

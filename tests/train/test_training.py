@@ -16,6 +16,7 @@ from rawdiff.errors import ConfigurationError, DamagedFileError, InputError
 from rawdiff.networks.weights import load_network
 from rawdiff.physics.encoding import VarianceStabilised
 from rawdiff.train.card import write_card
+from rawdiff.train.checkpoint import export_state
 from rawdiff.train.curves import read_log, write_curves
 from rawdiff.train.loop import LOG_NAME, Run
 from rawdiff.train.loss import light_loss, relative, stabilised_states
@@ -70,6 +71,25 @@ def test_a_killed_run_ends_at_the_weights_of_an_uninterrupted_one(
     for name, tensor in whole.network.state_dict().items():
         assert torch.equal(tensor, resumed.network.state_dict()[name]), name
         assert torch.equal(whole.average[name], resumed.average[name]), name
+
+
+def test_an_exported_state_goes_on_from_nearly_the_same_place(
+    photographs: list[Photograph], tmp_path: Path
+) -> None:
+    run = Run(TINY, photographs, tmp_path / "here", side=32)
+    for _ in range(3):
+        run.step()
+    run.save()
+    (tmp_path / "there").mkdir()
+    export_state(tmp_path / "here" / "state.pt", tmp_path / "there" / "state.pt")
+    sizes = [(tmp_path / place / "state.pt").stat().st_size for place in ("there", "here")]
+    assert sizes[0] < sizes[1]
+    carried = Run(TINY, photographs, tmp_path / "there", resume=True, side=32)
+    for name, tensor in run.network.state_dict().items():
+        # Half precision: 11 bits of mantissa.
+        assert torch.allclose(carried.network.state_dict()[name], tensor, rtol=2**-11, atol=1e-7), name
+    assert carried.average["unet.inlet.weight"].dtype == torch.float32
+    assert carried.step() == pytest.approx(run.step(), rel=0.05)
 
 
 def test_a_run_leaves_weights_curves_and_a_card(photographs: list[Photograph], tmp_path: Path) -> None:
