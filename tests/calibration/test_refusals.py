@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pytest
+from PIL import Image
 from rawdiff_calibration.chart import from_chart_frame
 from rawdiff_calibration.dark import DarkAccumulator
 from rawdiff_calibration.dark_solve import solve_darks
@@ -41,6 +44,17 @@ def smoothed(frame: Mosaic) -> Mosaic:
     result = frame.copy()
     for place in plane_slices("RGGB"):
         result[place] = np.rint(gaussian_filter(frame[place], 0.6))
+    return result
+
+
+def compressed(frame: Mosaic, quality: int) -> Mosaic:
+    """The planes of a frame through JPEG, 64 DN a step."""
+    result = frame.copy()
+    for place in plane_slices("RGGB"):
+        packed = io.BytesIO()
+        steps = np.clip(frame[place] / 64, 0, 255).astype(np.uint8)
+        Image.fromarray(steps).save(packed, "JPEG", quality=quality)
+        result[place] = np.asarray(Image.open(packed), np.float32) * 64
     return result
 
 
@@ -156,6 +170,21 @@ def test_noise_reduction_in_flats_and_darks() -> None:
         darks.add(smoothed(SENSOR.dark(1e-3, iso=3200, seed=seed)), 1e-3)
     with pytest.raises(ProcessedFramesError, match="smoothed"):
         solve_darks(darks)
+
+
+@pytest.mark.parametrize("quality", [75, 90, 95])
+def test_frames_that_went_through_jpeg(quality: int) -> None:
+    with pytest.raises(ProcessedFramesError, match="compressed"):
+        curve().add_pair(compressed(flat(5000, 0), quality), compressed(flat(5000, 1), quality))
+
+
+def test_interference_in_the_read_out_is_the_sensors_own_and_noted() -> None:
+    darks = DarkAccumulator(SHAPE, "RGGB")
+    time = np.arange(SHAPE[0] * SHAPE[1]).reshape(SHAPE)
+    for seed in range(6):
+        wave = 1.5 * np.sin(2 * np.pi * 0.2371 * time + seed)
+        darks.add(np.rint(dark(seed) + wave).astype(np.float32), 1e-3)
+    assert any("interference" in note for note in solve_darks(darks).notes)
 
 
 def test_raw_frames_are_not_taken_for_processed_ones() -> None:
