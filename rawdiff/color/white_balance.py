@@ -15,7 +15,7 @@ from rawdiff.errors import ConfigurationError, InputError
 from rawdiff.raw.frame import ColorTags
 
 _DAYLIGHT_K = 5500.0
-_MINKOWSKI = 4.0
+_MINKOWSKI = 6.0
 _CLIPPED = 0.95
 _PLAUSIBLE_K = (2500.0, 10000.0)
 _PLAUSIBLE_TINT = (-30.0, 30.0)
