@@ -20,7 +20,7 @@ import tempfile
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -227,11 +227,10 @@ def judge(code: int, said: str, left: list[str]) -> str:
 
 def run_mutations(
     folder: Path, numbers: list[int], seed: int, through: str, timeout_s: float
-) -> list[Outcome]:
-    """Run mutations one after another and return what became of each."""
+) -> Iterator[Outcome]:
+    """Run mutations one after another and yield what became of each."""
     sources = find_sources(folder)
     attempt = try_reading if through == "read" else try_processing
-    outcomes = []
     with tempfile.TemporaryDirectory() as into:
         for number in numbers:
             path, name = mutate(number, seed, sources, Path(into))
@@ -240,11 +239,9 @@ def run_mutations(
             seconds = time.monotonic() - start
             if seconds > timeout_s + 5:
                 fault = fault or f"took {seconds:.0f} s"
-            outcomes.append(
-                Outcome(number, sources[number % len(sources)].name, name, verdict, message, seconds, fault)
-            )
             path.unlink()
-    return outcomes
+            file = sources[number % len(sources)].name
+            yield Outcome(number, file, name, verdict, message, seconds, fault)
 
 
 def main() -> None:
@@ -261,10 +258,11 @@ def main() -> None:
     args = parser.parse_args()
     numbers = list(range(args.count)) if args.only is None else [args.only]
     start = time.monotonic()
-    outcomes = run_mutations(args.folder, numbers, args.seed, args.through, args.timeout)
-    for outcome in outcomes:
+    outcomes = []
+    for outcome in run_mutations(args.folder, numbers, args.seed, args.through, args.timeout):
+        outcomes.append(outcome)
         if outcome.fault or args.verbose or args.only is not None:
-            print(json.dumps({**vars(outcome), "message": outcome.message[:300]}))
+            print(json.dumps({**vars(outcome), "message": outcome.message[:300]}), flush=True)
     usage = resource.getrusage(resource.RUSAGE_SELF)
     print(
         json.dumps(

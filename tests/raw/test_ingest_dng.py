@@ -104,8 +104,9 @@ def test_linear_raw_in_three_planes(make_dng: MakeDng, compression: int) -> None
     assert frame.white_dn.tolist() == [60000, 61000, 62000]
 
 
-def test_floating_point_has_white_at_one(make_dng: MakeDng) -> None:
-    image = np.random.default_rng(5).normal(0.2, 0.3, (8, 10)).astype(np.float32)
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_floating_point_has_white_at_one(make_dng: MakeDng, dtype: str) -> None:
+    image = np.random.default_rng(5).normal(0.2, 0.3, (8, 10)).astype(dtype)
     frame = read_mosaic(make_dng(image, compression=8))
     assert np.array_equal(frame.mosaic_dn, image)
     assert frame.mosaic_dn.min() < 0
@@ -162,6 +163,17 @@ def test_interleaved_fields_are_undone(make_dng: MakeDng) -> None:
     fields = np.concatenate([fields[:, 0::2], fields[:, 1::2]], axis=1)
     path = make_dng(fields, tags={50975: long_entry(2), 52547: long_entry(2)}, compression=52546)
     assert np.array_equal(read_mosaic(path).mosaic_dn, image[:10])
+
+
+def test_planes_stored_one_after_another(tmp_path: Path) -> None:
+    image = np.random.default_rng(10).integers(0, 60000, (3, 20, 30)).astype(np.uint16)
+    path = tmp_path / "planes.dng"
+    tags = [(50706, 1, 4, b"\1\4\0\0", True)]
+    written = {"photometric": 34892, "planarconfig": "separate", "extratags": tags, "metadata": None}
+    tifffile.imwrite(path, image, rowsperstrip=6, **written)
+    frame = read_raw(path)
+    assert isinstance(frame, LinearFrame)
+    assert np.array_equal(frame.rgb_dn, image)
 
 
 def test_tags_of_the_photograph(make_dng: MakeDng) -> None:

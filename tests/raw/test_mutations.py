@@ -25,7 +25,7 @@ def mutate_raws() -> ModuleType:
 
 @pytest.mark.shared_data
 def test_damaged_files_cost_one_clear_error(shared_data: Path, mutate_raws: ModuleType) -> None:
-    outcomes = mutate_raws.run_mutations(shared_data / "raw", list(range(COUNT)), 7, "read", 30.0)
+    outcomes = list(mutate_raws.run_mutations(shared_data / "raw", list(range(COUNT)), 7, "read", 30.0))
     assert [vars(outcome) for outcome in outcomes if outcome.fault] == []
     assert len({outcome.file for outcome in outcomes}) == 6
     refused = sum(outcome.verdict != "read" for outcome in outcomes)
