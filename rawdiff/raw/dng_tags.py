@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from rawdiff.errors import DamagedFileError
 from rawdiff.raw.frame import CfaPhase, ColorTags, FrameTags, GainMap, Opcode
 from rawdiff.raw.tiff_tree import (
     Entry,
@@ -25,6 +26,7 @@ UNIQUE_CAMERA_MODEL, NOISE_PROFILE = 50708, 51041
 OPCODE_LIST_2, OPCODE_LIST_3 = 51009, 51022
 ORIENTATION, CAMERA_SERIAL_NUMBER, BASELINE_NOISE = 274, 50735, 50731
 _D65 = 21
+_MOST_BASELINE_NOISE = 1e6
 # XYZ to linear sRGB (IEC 61966-2-1), the stand-in where a file brings no calibration at all.
 _SRGB_FROM_XYZ = np.array([[3.2406, -1.5372, -0.4986], [-0.9689, 1.8758, 0.0415], [0.0557, -0.2040, 1.0570]])
 _CALIBRATION_TAGS = (
@@ -45,6 +47,9 @@ def color_entries(color: ColorTags, stored: dict[int, Entry]) -> dict[int, Entry
     Args:
         color: the colour model of the frame.
         stored: the source DNG's own entries, empty for other sources.
+
+    Raises:
+        DamagedFileError: a figure that no calibration has and no DNG can hold.
     """
     values: dict[int, tuple[Sequence[float], bool]] = {}
     matrices = color.color_matrices or (_SRGB_FROM_XYZ,)
@@ -67,8 +72,15 @@ def color_entries(color: ColorTags, stored: dict[int, Entry]) -> dict[int, Entry
     for tag, (numbers, signed) in values.items():
         kept = stored.get(tag)
         same = kept is not None and _says_the_same(kept.numbers(), numbers, free_scale=tag == 50728)
-        entries[tag] = kept if kept is not None and same else rational_entry(*numbers, signed=signed)
+        entries[tag] = kept if kept is not None and same else _color_entry(numbers, signed)
     return entries
+
+
+def _color_entry(numbers: Sequence[float], signed: bool) -> Entry:
+    try:
+        return rational_entry(*numbers, signed=signed)
+    except ValueError as error:
+        raise DamagedFileError(f"its colour calibration is none: {error}") from error
 
 
 def _says_the_same(stored: Sequence[float], numbers: Sequence[float], free_scale: bool) -> bool:
@@ -174,6 +186,7 @@ def photograph_entries(tags: FrameTags, stored: dict[int, Entry]) -> dict[int, E
     entries[ORIENTATION] = short_entry(tags.orientation if 1 <= tags.orientation <= 8 else 1)
     if camera.serial and CAMERA_SERIAL_NUMBER not in entries:
         entries[CAMERA_SERIAL_NUMBER] = ascii_entry(camera.serial)
-    if tags.baseline_noise is not None and BASELINE_NOISE not in entries:
-        entries[BASELINE_NOISE] = rational_entry(tags.baseline_noise)
+    noise = tags.baseline_noise
+    if noise is not None and 0 < noise < _MOST_BASELINE_NOISE and BASELINE_NOISE not in entries:
+        entries[BASELINE_NOISE] = rational_entry(noise)
     return entries | color_entries(tags.color, stored)

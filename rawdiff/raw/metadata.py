@@ -29,6 +29,9 @@ from rawdiff.raw.xmp import carry_packet
 
 DNG, TIFF, JPEG = "image/dng", "image/tiff", "image/jpeg"
 
+_MOST = 2.0**31
+"""Exposures beyond it come from damaged tags, and fit no TIFF number."""
+
 
 @dataclass(frozen=True)
 class MakerNote:
@@ -125,11 +128,11 @@ def _exif_entries(metadata: Metadata, tags: FrameTags | None) -> dict[int, Entry
     told: dict[int, Entry] = {}
     if tags is not None:
         exposure, camera = tags.exposure, tags.camera
-        if exposure.time_s:
+        if exposure.time_s and 0 < exposure.time_s < _MOST:
             told[33434] = rational_entry(exposure.time_s)
-        if exposure.aperture:
+        if exposure.aperture and 0 < exposure.aperture < _MOST:
             told[33437] = rational_entry(exposure.aperture)
-        if exposure.iso:
+        if exposure.iso and 0 < exposure.iso < _MOST:
             told[34855] = short_entry(min(round(exposure.iso), 65535))
             if exposure.iso > 65535:
                 # The 16-bit figure is full: Exif 2.3 keeps larger ones as RecommendedExposureIndex.

@@ -10,7 +10,7 @@ import tifffile
 from numpy.typing import NDArray
 from rawdiff_calibration.noise import NoiseModel
 
-from rawdiff.errors import ConfigurationError
+from rawdiff.errors import ConfigurationError, DamagedFileError
 from rawdiff.raw.dng import LinearEncoding, write_cfa_dng, write_linear_dng
 from rawdiff.raw.frame import (
     Camera,
@@ -257,6 +257,9 @@ def test_what_cannot_be_meant_is_refused(tmp_path: Path) -> None:
         write_cfa_dng(path, frame.mosaic_dn, frame, tags=FrameTags(default_crop=(0, 0, 99, 99)))
     with pytest.raises(ValueError, match="3, H, W"):
         write_linear_dng(path, np.zeros((4, 4, 3), np.float32), TAGS)
+    absurd = replace(TAGS.color, color_matrices=(MATRIX * 1e13,))
+    with pytest.raises(DamagedFileError, match="colour calibration"):
+        write_cfa_dng(path, frame.mosaic_dn, frame, tags=replace(TAGS, color=absurd))
     assert not list(tmp_path.iterdir())
     write_cfa_dng(path, frame.mosaic_dn, frame)
     with pytest.raises(ConfigurationError, match="own input"):
