@@ -104,8 +104,8 @@ def _check_readable(tables: list[TagTable], table: TagTable | None, path: Path) 
     children = len(tables[0].integers(_SUB_IFDS) or ())
     if not needed and (table is not None or children < len(tables)):
         return
-    what = f"its tag {needed[0]} lies" if needed else "its raw image's directory lies"
-    raise DamagedFileError(f"the file ends early or is damaged: {what} beyond its end", where=path)
+    what = f"its tag {needed[0]}" if needed else "its raw image's directory"
+    raise DamagedFileError(f"the file ends early or is damaged: {what} cannot be read", where=path)
 
 
 def _read_phase(table: TagTable, layout: Layout, path: Path) -> CfaPhase:
