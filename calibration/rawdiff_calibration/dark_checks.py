@@ -55,8 +55,8 @@ def require_darkness(
             float(np.ptp(smooth_part(np.ascontiguousarray(mean[place]), kept, degree=3)))
             for place, kept in zip(darks.slices, good, strict=True)
         )
-        slight, plain = max(2.0, spread_dn), max(20.0, 10 * spread_dn)
-        if rise > (slight if time <= _SHORT_S else plain):
+        slight, short, long = max(2.0, spread_dn), max(4.0, 2 * spread_dn), max(20.0, 10 * spread_dn)
+        if rise > (short if time <= _SHORT_S else long):
             raise LitFramesError(
                 f"the level rises by {rise:.1f} DN across the darks of {time:g} s",
                 where="darks",
