@@ -46,7 +46,8 @@ def test_every_format_comes_out_whole_with_its_provenance(shots: Path, tmp_path:
     names = {path.name for path in tmp_path.iterdir() if not path.name.startswith(".")}
     stems = ("frame_001.jpg", "frame_001.tif", "frame_001.dng", "frame_001-linear.dng", "frame_001.json")
     assert names == set(stems)
-    assert Image.open(tmp_path / "frame_001.jpg").size == (240, 160)
+    with Image.open(tmp_path / "frame_001.jpg") as picture:
+        assert picture.size == (240, 160)
     record = json.loads((tmp_path / "frame_001.json").read_text())
     assert record["configuration"]["recipe"] == record["recipe"]["name"]
     assert record["inputs"][0]["file"] == "frame_001.dng" and len(record["inputs"][0]["sha256"]) == 64
@@ -161,7 +162,8 @@ def test_after_a_kill_the_same_command_finishes_the_work(shots: Path, tmp_path: 
 
 def check_whole(path: Path) -> None:
     if path.suffix == ".jpg":
-        Image.open(path).load()
+        with Image.open(path) as picture:
+            picture.load()
     elif path.suffix == ".dng":
         assert np.isfinite(read_raw(path).mosaic_dn).all()  # type: ignore[union-attr]
     else:
