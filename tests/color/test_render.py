@@ -38,7 +38,7 @@ def test_tiles_give_the_bytes_of_the_whole(depth: int, mode: str) -> None:
 
 
 def test_threads_change_no_byte() -> None:
-    rgb = scene(400, 500)
+    rgb = scene(220, 260)
     renderer = Renderer(COLOR, NEUTRAL, depth=16).prepare(make_thumbnail(rgb))
     threads = torch.get_num_threads()
     try:

@@ -111,7 +111,7 @@ def test_tiles_give_the_bits_of_the_whole(size: int, mapped: bool) -> None:
 
 
 def test_threads_and_repetition_change_no_bit() -> None:
-    noisy = expose(torch.full((4, 200, 200), 8.0), 4.0, 4.0)
+    noisy = expose(torch.full((4, 120, 120), 8.0), 4.0, 4.0)
     threads = torch.get_num_threads()
     try:
         results = []
