@@ -18,6 +18,12 @@ from rawdiff.physics.encoding import VarianceStabilised
 
 WEIGHTS = Path(str(files("rawdiff") / "weights" / "mmse.safetensors"))
 
+HALO = 143
+"""Packed pixels a tile reads beyond what it writes: the reach of the shipped network."""
+
+ALIGN = 16
+"""Tile edges fall on multiples of this many packed pixels."""
+
 
 def denoise(planes: Tensor, gain: Tensor, sigma: Tensor, exposure: float | Tensor, strength: float) -> Tensor:
     """Denoise packed raw with the network that ships with the package.

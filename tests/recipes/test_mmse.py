@@ -6,7 +6,10 @@ import pytest
 import torch
 
 from rawdiff.networks.stabilised import StabilisedDenoiser
+from rawdiff.networks.weights import identity
+from rawdiff.recipes import mmse
 from rawdiff.recipes.mmse import denoise_with
+from rawdiff.tiles import plan_tiles
 
 GAIN, SIGMA = torch.full((4,), 1e-3), torch.full((4,), 2e-3)
 
@@ -49,3 +52,32 @@ def test_a_network_denoises_frames_of_any_size(shape: tuple[int, int]) -> None:
     network = StabilisedDenoiser((6, 8), (1, 1)).eval()
     noisy = _planes()[:, : shape[0], : shape[1]]
     assert denoise_with(network, noisy, GAIN, SIGMA, 1.0, 1.0).shape == noisy.shape
+
+
+@pytest.fixture(scope="module")
+def shipped() -> torch.nn.Module:
+    return mmse.network()
+
+
+def test_the_shipped_network_is_what_the_recipe_says(shipped: torch.nn.Module) -> None:
+    assert (shipped.halo, shipped.align) == (mmse.HALO, mmse.ALIGN)
+    assert mmse.WEIGHTS.stat().st_size <= 8_000_000
+    assert identity(mmse.WEIGHTS) in mmse.WEIGHTS.with_suffix(".md").read_text(encoding="utf-8")
+
+
+def test_the_shipped_network_is_far_above_the_noise_and_the_same_in_tiles(shipped: torch.nn.Module) -> None:
+    generator = torch.Generator().manual_seed(1)
+    coarse = torch.rand(1, 1, 12, 14, generator=generator)
+    light = 30 * torch.nn.functional.interpolate(coarse, size=(320, 352), mode="bicubic")[0].clamp(0.02)
+    gain = torch.full((4,), 1 / 3000)
+    counts = torch.poisson(light.expand(4, -1, -1), generator=generator)
+    planes = gain.view(4, 1, 1) * (counts + 2 * torch.randn(counts.shape, generator=generator))
+    whole = mmse.denoise(planes, gain, 2 * gain, 1.0, 1.0)
+    truth = light * gain.view(4, 1, 1)
+    # Smooth light: less than a fiftieth of the noise's power is left (17 dB below it).
+    assert float((whole - truth).square().mean()) < 0.02 * float((planes - truth).square().mean())
+    pieced = torch.empty_like(whole)
+    for tile in plan_tiles(320, 352, 64, mmse.HALO, mmse.ALIGN):
+        part = mmse.denoise(planes[(slice(None), *tile.outer)], gain, 2 * gain, 1.0, 1.0)
+        pieced[(slice(None), *tile.inner)] = part[(slice(None), *tile.inner_in_outer)]
+    assert float((pieced - whole).abs().max()) < 1 / 65535
