@@ -19,9 +19,10 @@ _CONFIGS = [
 
 @triton.jit
 def _pixels_of(pixels, BLOCK: tl.constexpr):
-    """Plane, positions within the plane, mask and positions within the tensor of this program."""
-    plane = tl.program_id(1).to(tl.int64)
-    at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    """Plane, mask and positions within the tensor of this program; the grid has one axis, without a limit."""
+    blocks = tl.cdiv(pixels, BLOCK)
+    plane = (tl.program_id(0) // blocks).to(tl.int64)
+    at = (tl.program_id(0) % blocks).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     return plane, at < pixels, plane * pixels + at
 
 
@@ -116,4 +117,4 @@ def specimens() -> list[Specimen]:
 
 
 def _grid(layout: Layout) -> Any:
-    return lambda meta: (programs(layout.pixels, meta["BLOCK"]), layout.planes)
+    return lambda meta: (layout.planes * programs(layout.pixels, meta["BLOCK"]),)

@@ -99,11 +99,17 @@ def _store_pair(image, y, x, height, width, a, b, c, d):
 
 
 @triton.jit
-def _cells(ROWS: tl.constexpr, COLUMNS: tl.constexpr):
-    """Image number, rows [ROWS, 1] and columns [1, COLUMNS] of this program, in int64."""
-    y = tl.program_id(1) * ROWS + tl.arange(0, ROWS)
-    x = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)
-    return tl.program_id(2).to(tl.int64), y.to(tl.int64)[:, None], x.to(tl.int64)[None, :]
+def _cells(columns, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
+    """Image number, rows [ROWS, 1] and columns [1, COLUMNS] of this program, and the column after its last.
+
+    Images and blocks of columns share the first axis of the grid, the only one without a small limit.
+    """
+    across = tl.cdiv(columns, COLUMNS)
+    first = tl.program_id(0) % across * COLUMNS
+    n = (tl.program_id(0) // across).to(tl.int64)
+    y = (tl.program_id(1) * ROWS + tl.arange(0, ROWS)).to(tl.int64)
+    x = (first + tl.arange(0, COLUMNS)).to(tl.int64)
+    return n, y[:, None], x[None, :], first + COLUMNS
 
 
 @triton.autotune(configs=_CONFIGS, key=["height", "width"])
@@ -112,11 +118,11 @@ def haar_forward1_kernel(
     image, average, bands, height, width, h1, w1, ROWS: tl.constexpr, COLUMNS: tl.constexpr
 ):
     """[n, height, width] to average [n, h1, w1] and bands [n, 3, h1, w1]."""
-    n, y, x = _cells(ROWS, COLUMNS)
+    n, y, x, after = _cells(w1, ROWS, COLUMNS)
     pair = 2 * x[:, :, None] + tl.arange(0, 2)[None, None, :]
     source = image + n * tl.cast(height, tl.int64) * width
     size = tl.cast(h1, tl.int64) * w1
-    whole = 2 * COLUMNS * (tl.program_id(0) + 1) <= width
+    whole = 2 * after <= width
     ll, hl, lh, hh = _load_pair(source, y[:, :, None], pair, height, width, whole)
     tl.store(average + n * size + y * w1 + x, ll, mask=(y < h1) & (x < w1))
     _store_bands(bands + 3 * n * size, y, x, h1, w1, hl, lh, hh)
@@ -129,11 +135,11 @@ def haar_forward2_kernel(
     ROWS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
     """[n, height, width] to average [n, h2, w2], bands1 [n, 3, h1, w1] and bands2 [n, 3, h2, w2]."""
-    n, y, x = _cells(ROWS, COLUMNS)
+    n, y, x, after = _cells(w2, ROWS, COLUMNS)
     two = tl.arange(0, 2)
     fine = 2 * x[:, :, None] + two[None, None, :]
     pair = 2 * fine[:, :, :, None] + two[None, None, None, :]
-    whole = 4 * COLUMNS * (tl.program_id(0) + 1) <= width
+    whole = 4 * after <= width
     source = image + n * tl.cast(height, tl.int64) * width
     target = bands1 + 3 * n * tl.cast(h1, tl.int64) * w1
     upper, lower = 2 * y[:, :, None], 2 * y[:, :, None] + 1
@@ -156,7 +162,7 @@ def haar_inverse1_kernel(
     average, bands, image, height, width, h1, w1, ROWS: tl.constexpr, COLUMNS: tl.constexpr
 ):
     """The inverse of haar_forward1_kernel."""
-    n, y, x = _cells(ROWS, COLUMNS)
+    n, y, x, _ = _cells(w1, ROWS, COLUMNS)
     size = tl.cast(h1, tl.int64) * w1
     ll = tl.load(average + n * size + y * w1 + x, mask=(y < h1) & (x < w1), other=0.0)
     hl, lh, hh = _load_bands(bands + 3 * n * size, y, x, h1, w1)
@@ -172,7 +178,7 @@ def haar_inverse2_kernel(
     ROWS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
     """The inverse of haar_forward2_kernel."""
-    n, y, x = _cells(ROWS, COLUMNS)
+    n, y, x, _ = _cells(w2, ROWS, COLUMNS)
     two = tl.arange(0, 2)
     size = tl.cast(h2, tl.int64) * w2
     ll = tl.load(average + n * size + y * w2 + x, mask=(y < h2) & (x < w2), other=0.0)
@@ -225,4 +231,4 @@ def _sizes(image: Tensor, bands: Sequence[Tensor]) -> list[int]:
 def _grid(average: Tensor) -> Any:
     height, width = average.shape[-2:]
     images = math.prod(average.shape[:-2])
-    return lambda meta: (programs(width, meta["COLUMNS"]), programs(height, meta["ROWS"]), images)
+    return lambda meta: (images * programs(width, meta["COLUMNS"]), programs(height, meta["ROWS"]))
