@@ -129,34 +129,39 @@ def fit_colors(points: Sequence[Point], colors: int, range_dn: float, drift_dn: 
     """
     judged, saturation = _mark_saturation(list(points), colors, range_dn)
     lines: list[Line] = []
-    result: list[Point] = [point for point in judged if not point.used]
-    linear_to = math.inf
+    result = [point for point in judged if not point.used]
+    ends: list[float] = []
     for color in range(colors):
-        own = sorted(
-            (point for point in judged if point.color == color and point.used), key=lambda p: p.mean_dn
-        )
-        if len(own) < 2:
-            raise ClippedFramesError(
-                "fewer than two levels are below saturation", hint="shoot flats at 5 to 60 % of the range"
-            )
-        kept, beyond = _linear_part(own, drift_dn)
-        line, se = fit_line(kept, drift_dn)
-        line = _honest(line)
-        if line.gain.value < _SIGNIFICANT * line.gain.se:
-            raise FitError(
-                "the flats have no more noise than the darks: they are saturated, or hold no light",
-                hint="shoot flats at 5 to 60 % of the range",
-            )
+        own = [point for point in judged if point.color == color and point.used]
+        line, kept, beyond = _fit_color(sorted(own, key=lambda point: point.mean_dn), drift_dn)
         lines.append(line)
-        result += [_seen(point, line, float(error)) for point, error in zip(kept, se, strict=True)]
-        result += [
-            _seen(replace(point, reason="off the straight line of the lower levels"), line, 0.0)
-            for point in beyond
-        ]
-        linear_to = min(linear_to, kept[-1].mean_dn) if beyond else linear_to
-    if math.isinf(linear_to):
-        linear_to = max(point.mean_dn for point in result if point.used)
+        result += kept + beyond
+        if beyond:
+            ends.append(max(point.mean_dn for point in kept))
+    linear_to = min(ends) if ends else max(point.mean_dn for point in result if point.used)
     return TransferFit(tuple(lines), tuple(result), saturation, linear_to)
+
+
+def _fit_color(own: list[Point], drift_dn: float) -> tuple[Line, list[Point], list[Point]]:
+    """The line of one colour, the points that made it, and those beyond its linear range."""
+    if len(own) < 2 or all(point.dark for point in own):
+        raise ClippedFramesError(
+            "fewer than two levels are below saturation", hint="shoot flats at 5 to 60 % of the range"
+        )
+    kept, beyond = _linear_part(own, drift_dn)
+    line, errors = fit_line(kept, drift_dn)
+    line = _honest(line)
+    if line.gain.value < _SIGNIFICANT * line.gain.se:
+        raise FitError(
+            "the flats have no more noise than the darks: they are saturated, or hold no light",
+            hint="shoot flats at 5 to 60 % of the range",
+        )
+    reason = "off the straight line of the lower levels"
+    return (
+        line,
+        [_seen(point, line, float(error)) for point, error in zip(kept, errors, strict=True)],
+        [_seen(replace(point, reason=reason), line, 0.0) for point in beyond],
+    )
 
 
 def _solve(mean: Matrix, variance: Matrix, se: Matrix) -> Line:
