@@ -40,7 +40,8 @@ def write_whole(path: str | Path, overwrite: bool = False, originals: Sequence[P
         yield part
         _sync(part)
         _place(part, target, overwrite)
-        _sync(target.parent)
+        with suppress(OSError):  # some network file systems cannot sync a folder; the file itself is safe
+            _sync(target.parent)
     except OSError as error:
         # Only failures of this file: an error about another file (a missing source) is not ours to reword.
         if error.filename is None or Path(os.fsdecode(error.filename)) in (part, target, *target.parents):
