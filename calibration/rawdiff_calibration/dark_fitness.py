@@ -77,8 +77,11 @@ def _residuals(frames: Sequence[Mosaic], phase: CfaPhase | None) -> Float:
     stack = []
     for frame in frames:
         values = np.array(frame[place], dtype=np.float32)
-        values -= np.median(values, axis=1, keepdims=True)
-        values -= np.median(values, axis=0, keepdims=True)
+        values -= np.median(values)
+        reach = 12 * max(float(np.subtract(*np.percentile(values, [75, 25]))) / 1.349, 0.5)
+        # Means, not medians: those would leave the values on the lattice of the stored integers.
+        for axis in (1, 0):
+            values -= np.clip(values, -reach, reach).mean(axis=axis, keepdims=True)
         down, across = (max(1, extent // _SIDE) for extent in values.shape)
         stack.append(values[::down, ::across].astype(np.float64).ravel())
     sampled = np.stack(stack)

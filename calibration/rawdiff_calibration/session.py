@@ -32,6 +32,7 @@ class IsoResult:
     not even enough, `linearity` without three exposure times."""
 
     iso: float
+    phase: CfaPhase | None
     transfer: PhotonTransferResult | None
     darks: DarkResult | None
     flat: FlatResult | None
@@ -136,7 +137,13 @@ class IsoCalibration:
         transfer = self._transfer.solve() if self._pairs else None
         flat = self._solve_flat()
         return IsoResult(
-            self.iso, transfer, self._darks, flat, self._solve_linearity(), tuple(dict.fromkeys(self._notes))
+            self.iso,
+            self.phase,
+            transfer,
+            self._darks,
+            flat,
+            self._solve_linearity(),
+            tuple(dict.fromkeys(self._notes)),
         )
 
     def _solve_flat(self) -> FlatResult | None:

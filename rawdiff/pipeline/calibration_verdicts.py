@@ -1,0 +1,73 @@
+"""What a person should know about the frames of a calibration, in plain sentences."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from rawdiff_calibration.camera import describe_certainty
+from rawdiff_calibration.dark_fitness import DarkFitness
+from rawdiff_calibration.fitness import Fitness
+from rawdiff_calibration.profile import SensorProfile
+from rawdiff_calibration.session import IsoResult
+
+from rawdiff.pipeline.calibration_frames import FrameFacts
+
+Grade = Literal["good", "note", "poor"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One plain sentence on a set of frames."""
+
+    subject: str
+    grade: Grade
+    text: str
+
+
+@dataclass(frozen=True, eq=False)
+class IsoOutcome:
+    """One ISO: what was measured, and how the profile explains its own frames."""
+
+    result: IsoResult
+    fitness: Fitness | None
+    dark_fitness: DarkFitness | None
+
+
+def describe_iso(profile: SensorProfile, outcome: IsoOutcome) -> list[Verdict]:
+    """Everything a person should know about one ISO."""
+    result = outcome.result
+    flats, darks = f"flats at ISO {result.iso:g}", f"darks at ISO {result.iso:g}"
+    found = [Verdict(flats, "poor", note) for note in result.notes]
+    if result.transfer is not None:
+        found += [Verdict(flats, "note", note) for note in (result.transfer.trust, *result.transfer.notes)]
+        worst = max(
+            chi2 / max(freedom, 1)
+            for chi2, freedom in zip(result.transfer.chi2, result.transfer.freedom, strict=True)
+        )
+        if worst > 3:
+            found.append(
+                Verdict(
+                    flats, "poor", f"the levels scatter {worst**0.5:.1f} times more than their errors say"
+                )
+            )
+    if result.flat is not None:
+        found += [Verdict(flats, "note", note) for note in result.flat.notes]
+    if result.darks is not None:
+        found += [Verdict(darks, "note", note) for note in result.darks.notes]
+    found += [
+        Verdict(darks, "poor", words)
+        for words in describe_certainty(result.iso, profile.at(result.iso), result.darks)
+    ]
+    for subject, judged in ((flats, outcome.fitness), (darks, outcome.dark_fitness)):
+        if judged is not None:
+            found.append(Verdict(subject, "good" if judged.good else "poor", f"the profile {judged.verdict}"))
+    return found
+
+
+def describe_alone(facts: FrameFacts) -> Verdict:
+    """A flat that no other can be paired with."""
+    time = "" if facts.exposure_s is None else f" of {facts.exposure_s:g} s"
+    return Verdict(
+        facts.path.name, "poor", f"left out: no second flat{time} at ISO {facts.iso:g} to pair it with"
+    )

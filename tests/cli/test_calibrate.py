@@ -1,0 +1,234 @@
+"""`rawdiff calibrate` from files: the figures of a known camera come out, bad frames are refused."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+
+import numpy as np
+import pytest
+import typer
+from rawdiff_calibration.profile_json import load_profile
+from rawdiff_calibration.sensor import SimulatedSensor
+from typer.testing import CliRunner
+
+from rawdiff.cli.calibrate import calibrate
+
+SENSOR = SimulatedSensor(shape=(256, 320), seed=7, hot=5e-4)
+LEVELS = (0.02, 0.08, 0.2, 0.4, 0.6)
+
+
+def _run(*arguments):
+    app = typer.Typer()
+    app.command()(calibrate)
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def _save(folder, name, mosaic, iso=400.0, time=0.01, **more):
+    folder.mkdir(parents=True, exist_ok=True)
+    np.save(folder / f"{name}.npy", np.asarray(mosaic).astype(np.uint16))
+    notes = {"cfa": "RGGB", "black": 512, "white": 16383, "iso": iso, "time_s": time}
+    notes |= {"make": "Acme", "model": "One"} | more
+    lines = [f"{key} = {json.dumps(value)}" for key, value in notes.items()]
+    (folder / f"{name}.npy.toml").write_text("\n".join(lines))
+
+
+def _write_set(folder, iso=400.0, sensor=SENSOR, darks=6):
+    for i in range(darks):
+        _save(folder / "darks", f"d{i}_{iso:g}", sensor.dark(0.01, iso=iso, seed=i), iso)
+    for i, level in enumerate(LEVELS):
+        time = level * 15871 / sensor.gain_dn_per_e(iso)[1] / sensor.flux_e_per_s
+        for j in (0, 1):
+            frame = sensor.flat(iso=iso, seed=100 + 2 * i + j, exposure_s=time)
+            _save(folder / "flats", f"f{i}{j}_{iso:g}", frame, iso, time)
+
+
+@pytest.fixture(scope="module")
+def frames(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("frames")
+    _write_set(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def calibrated(frames, tmp_path_factory):
+    out = tmp_path_factory.mktemp("out")
+    arguments = ["--flats", frames / "flats", "--darks", frames / "darks"]
+    result = _run(*arguments, "-o", out / "acme.json", "--report", out / "acme.html", "--json")
+    assert result.exit_code == 0, result.output
+    return out, result
+
+
+@pytest.fixture
+def copied(frames, tmp_path):
+    shutil.copytree(frames, tmp_path / "set")
+    return tmp_path / "set"
+
+
+def _calibrate(folder, *more):
+    out = folder.parent / "p.json"
+    result = _run("--flats", folder / "flats", "--darks", folder / "darks", "-o", out, *more)
+    assert result.exit_code == 0 or not out.exists(), "no profile may appear where calibration failed"
+    return result
+
+
+def test_profile_holds_the_cameras_figures(calibrated):
+    out, _ = calibrated
+    profile = load_profile(out / "acme.json")
+    truth, found = SENSOR.noise_model(400.0), profile.noise_model(400.0)
+    # 80 kP, 5 pairs, 6 darks: K is known to about 0.5 %, the read noise to 0.3 %; 4 standard errors.
+    assert found.gain_dn_per_e[1] == pytest.approx(truth.gain_dn_per_e[1], rel=0.02)
+    assert found.read_noise_dn[1] == pytest.approx(truth.read_noise_dn[1], rel=0.02)
+    assert profile.camera.make == "Acme" and len(profile.provenance["files"]) == 16
+
+
+def test_arrays_lie_beside_the_profile(calibrated):
+    out, _ = calibrated
+    named = json.loads((out / "acme.json").read_text())["maps"]
+    with np.load(out / named["file"]) as maps:
+        assert {name: list(maps[name].shape) for name in maps} == named["arrays"]
+        assert maps["defects"].shape == SENSOR.shape
+
+
+def test_json_is_one_object_a_line_and_tells_verdicts(calibrated):
+    records = [json.loads(line) for line in calibrated[1].stdout.splitlines()]
+    last = records[-1]
+    assert last["event"] == "calibrated" and last["iso"][0]["iso"] == 400.0
+    good = [v for v in last["verdicts"] if v["grade"] == "good"]
+    assert any("explains the noise" in v["text"] for v in good)
+    assert any("explains the darks" in v["text"] for v in good)
+
+
+def test_report_is_self_contained(calibrated):
+    text = (calibrated[0] / "acme.html").read_text()
+    assert "http" not in text.replace("http://www.w3.org/2000/svg", "")
+    assert text.count("<figure") >= 8
+
+
+def test_same_frames_give_the_same_bytes(calibrated, frames, tmp_path):
+    arguments = ["--flats", frames / "flats", "--darks", frames / "darks"]
+    assert _run(*arguments, "-o", tmp_path / "acme.json").exit_code == 0
+    assert (tmp_path / "acme.json").read_bytes() == (calibrated[0] / "acme.json").read_bytes()
+
+
+def test_existing_profile_is_kept_unless_told(copied):
+    out = copied.parent / "p.json"
+    out.write_text("mine")
+    arguments = ["--flats", copied / "flats", "--darks", copied / "darks", "-o", out]
+    refused = _run(*arguments)
+    assert refused.exit_code == 2 and "--overwrite" in refused.stderr and out.read_text() == "mine"
+    assert _run(*arguments, "--overwrite").exit_code == 0 and load_profile(out)
+
+
+def test_check_of_the_own_profile_is_good(calibrated, frames):
+    result = _run("--check", calibrated[0] / "acme.json", frames / "flats", frames / "darks")
+    assert result.exit_code == 0, result.output
+    assert "explains the noise" in result.output and "explains the darks" in result.output
+
+
+def test_check_of_a_wrong_profile_fails_with_the_reason(calibrated, frames, tmp_path):
+    record = json.loads((calibrated[0] / "acme.json").read_text())
+    entry = record["iso"][0]
+    entry["gain_dn_per_e"]["value"] *= 1.5
+    for color in entry["gain_rgb_dn_per_e"]:
+        color["value"] *= 1.5
+    (tmp_path / "wrong.json").write_text(json.dumps(record))
+    result = _run("--check", tmp_path / "wrong.json", frames / "flats")
+    assert result.exit_code == 4 and "too much noise" in result.output
+
+
+def test_check_of_tags_needs_tags(frames):
+    result = _run("--check", "tag", frames / "flats" / "f00_400.npy")
+    assert result.exit_code in (3, 4) and "Traceback" not in result.output
+
+
+def test_fits_frames_are_read(copied):
+    fits = pytest.importorskip("astropy.io.fits")
+    for path in list((copied / "darks").glob("*.npy")):
+        unit = fits.PrimaryHDU(np.load(path).astype(np.int32))
+        unit.header["ISOSPEED"], unit.header["EXPTIME"], unit.header["BAYERPAT"] = 400, 0.01, "RGGB"
+        unit.header["MAKE"], unit.header["INSTRUME"] = "Acme", "One"
+        unit.writeto(path.with_suffix(".fits"))
+        with (
+            (path.with_suffix(".fits")).open("rb") as plain,
+            gzip.open(path.with_suffix(".fit.gz"), "wb") as packed,
+        ):
+            shutil.copyfileobj(plain, packed)
+        path.with_suffix(".fits").unlink()
+        path.unlink()
+        (path.parent / f"{path.name}.toml").unlink()
+    result = _calibrate(copied)
+    assert result.exit_code == 0, result.output
+
+
+def _refused(result, message):
+    assert result.exit_code == 4, result.output
+    assert message in result.stderr and "Traceback" not in result.stderr
+    assert len(result.stderr.strip().splitlines()[-1]) < 400
+
+
+def test_mixed_cameras_are_refused(copied):
+    _save(copied / "flats", "other", SENSOR.flat(iso=400.0, seed=1, level_e=3000), model="Two")
+    _refused(_calibrate(copied), "Acme Two")
+
+
+def test_mixed_sizes_are_refused(copied):
+    _save(copied / "flats", "small", np.full((128, 128), 3000))
+    _refused(_calibrate(copied), "128x128")
+
+
+def test_file_without_iso_is_refused_unless_told(copied):
+    path = copied / "darks" / "d0_400.npy.toml"
+    path.write_text("\n".join(line for line in path.read_text().splitlines() if not line.startswith("iso")))
+    _refused(_calibrate(copied), "states no ISO")
+    assert _calibrate(copied, "--iso", "400").exit_code == 0
+
+
+def test_clipped_flats_are_refused(copied):
+    for path in (copied / "flats").glob("*.npy"):
+        np.save(path, np.full(SENSOR.shape, 16383, np.uint16))
+    _refused(_calibrate(copied), "white level")
+
+
+def test_one_pair_lit_differently_is_left_out_and_told(copied):
+    path = copied / "flats" / "f21_400.npy"
+    np.save(path, (np.load(path) * 1.2).astype(np.uint16))
+    result = _calibrate(copied)
+    assert result.exit_code == 0 and "left out" in result.output and "f21_400.npy" in result.output
+
+
+def test_light_leak_is_refused(copied):
+    glow = np.linspace(0, 60, SENSOR.shape[1])[None, :]
+    for path in (copied / "darks").glob("*.npy"):
+        np.save(path, (np.load(path) + glow).astype(np.uint16))
+    _refused(_calibrate(copied), "light leak")
+
+
+def test_smoothed_frames_are_refused(copied):
+    for path in (copied / "darks").glob("*.npy"):
+        f = np.load(path).astype(float)
+        np.save(
+            path,
+            np.rint((f + np.roll(f, 2, 0) + np.roll(f, 2, 1) + np.roll(f, (2, 2), (0, 1))) / 4).astype(
+                np.uint16
+            ),
+        )
+    _refused(_calibrate(copied), "smoothed")
+
+
+def test_too_few_frames_are_refused(copied):
+    for path in sorted((copied / "darks").glob("*.npy"))[1:]:
+        path.unlink()
+    _refused(_calibrate(copied), "at least two")
+
+
+def test_darks_alone_are_refused(copied):
+    result = _run("--darks", copied / "darks", "-o", copied.parent / "p.json")
+    _refused(result, "no flats")
+
+
+@pytest.mark.parametrize("arguments", [(), ("-o", "p.json"), ("--flats", "nowhere/*.npy", "-o", "p.json")])
+def test_requests_that_cannot_be_meant(arguments):
+    result = _run(*arguments)
+    assert result.exit_code in (2, 4) and "Traceback" not in result.stderr
