@@ -6,51 +6,51 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from rawdiff_kernels import haar, mosaic, native, routes
-from rawdiff_kernels.native import build
+from rawdiff_kernels.checks import RouteError
+from rawdiff_kernels.native import build, library
 
 needs_compiler = pytest.mark.skipif(
     not any(shutil.which(name) for name in ("c++", "g++", "clang++")), reason="no C++ compiler here"
 )
 
 
-def _python(program: str, package_root: Path | None = None, **environment: str) -> str:
-    settings = os.environ | environment
-    if package_root is not None:
-        settings["PYTHONPATH"] = str(package_root)
+def _python(program: str) -> str:
+    """What a program prints in a process of its own."""
     done = subprocess.run(
-        [sys.executable, "-c", program],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=settings,
-        timeout=120,
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=120
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
 
+def _forget() -> None:
+    """Drop what has been loaded and examined, as a new process would."""
+    for cached in (library._pool, library._load, library._examine, library.loadable_variants):
+        cached.cache_clear()
+
+
 @pytest.fixture
-def copied(tmp_path: Path) -> Path:
-    """A copy of the package's sources, without built libraries; returns the folder to put on the path."""
+def copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The package's C++ in a folder of its own, not yet built; builds and loads happen there."""
     target = tmp_path / "rawdiff_kernels"
-    shutil.copytree(build.PACKAGE, target, ignore=shutil.ignore_patterns("built", "__pycache__"))
-    return tmp_path
+    shutil.copytree(build.PACKAGE, target, ignore=shutil.ignore_patterns("built", "*.py", "__pycache__"))
+    monkeypatch.setattr(build, "PACKAGE", target)
+    monkeypatch.setattr(build, "NATIVE", target / "native")
+    monkeypatch.setattr(build, "BUILT", target / "native" / "built")
+    _forget()
+    yield target
+    _forget()
 
 
-def _build(root: Path, *ops: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    script = root / "rawdiff_kernels" / "native" / "build.py"
-    return subprocess.run(
-        [sys.executable, str(script), *ops],
-        capture_output=True, text=True, check=False, env=os.environ | environment,
-    )  # fmt: skip
-
-
-REASON = "from rawdiff_kernels import native; print(native.obstacle('mosaic'))"
+def _reason(op: str) -> str | None:
+    _forget()
+    return native.obstacle(op)
 
 
 @needs_compiler
@@ -63,59 +63,69 @@ def test_where_there_is_a_compiler_every_op_has_its_library_for_every_cpu(op: st
 
 
 def test_a_package_that_was_never_built_says_so(copied: Path) -> None:
-    assert "has not been built; reinstall rawdiff" in _python(REASON, copied)
+    assert "has not been built; reinstall rawdiff" in str(_reason("mosaic"))
 
 
-def test_without_a_compiler_the_build_goes_on_and_the_route_gives_the_reason(copied: Path) -> None:
-    done = _build(copied, CXX="/nowhere/c++")
-    assert done.returncode == 1 and "mosaic-baseline: the compiler '/nowhere/c++' (from CXX)" in done.stderr
-    assert "the compiler '/nowhere/c++' (from CXX) was not found at install" in _python(REASON, copied)
-    program = (
-        "import torch; from rawdiff_kernels import mosaic, native; print(native.variant())\n"
-        "print(mosaic.pack(torch.ones(2, 2), 'RGGB', [0]*4, [2]*4).flatten().tolist())"
-    )
-    assert _python(program, copied).splitlines() == ["none", "[0.5, 0.5, 0.5, 0.5]"]
+def test_without_a_compiler_the_build_goes_on_and_the_route_gives_the_reason(
+    copied: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CXX", "/nowhere/c++")
+    expected = "the compiler '/nowhere/c++' (from CXX) was not found at install"
+    assert build.build()["mosaic-baseline"] == expected
+    assert _reason("mosaic") == expected
+    assert native.variant() == "none"
+    packed = mosaic.pack(torch.ones(2, 2), "RGGB", (0.0,) * 4, (2.0,) * 4)
+    assert packed.flatten().tolist() == [0.5, 0.5, 0.5, 0.5]
+    with pytest.raises(RouteError, match="the cpu route of mosaic cannot run: the compiler '/nowhere/c"):
+        mosaic.pack(torch.ones(2, 2), "RGGB", (0.0,) * 4, (2.0,) * 4, route="cpu")
 
 
-def test_without_anything_on_the_path_the_reason_names_what_was_looked_for(copied: Path) -> None:
-    done = _build(copied, CXX="", PATH="/nowhere")
-    assert "no C++ compiler was found at install (looked for c++, g++, clang++)" in done.stderr
+def test_without_anything_on_the_path_the_reason_names_what_was_looked_for(
+    copied: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setenv("PATH", "/nowhere")
+    reasons = set(build.build().values())
+    assert reasons == {"no C++ compiler was found at install (looked for c++, g++, clang++)"}
 
 
 @needs_compiler
-def test_a_stale_library_is_refused_until_it_is_built_again(copied: Path) -> None:
-    assert _build(copied, "pool", "mosaic").returncode == 0
-    assert _python(REASON, copied) == "None"
-    source = copied / "rawdiff_kernels" / "mosaic" / "mosaic.cpp"
+def test_a_stale_library_is_refused_until_it_is_built_again(
+    copied: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert build.build(["pool", "mosaic"]) == {}
+    assert _reason("mosaic") is None
+    source = copied / "mosaic" / "mosaic.cpp"
     source.write_text(source.read_text() + "\n// edited\n")
-    assert "was built from other sources; reinstall rawdiff" in _python(REASON, copied)
-    assert _build(copied, "mosaic").returncode == 0
-    assert _python(REASON, copied) == "None"
+    assert "was built from other sources; reinstall rawdiff" in str(_reason("mosaic"))
+    assert build.build(["mosaic"]) == {}
+    # A process keeps what it has opened by a path; a new path stands for a new process.
+    monkeypatch.setattr(build, "BUILT", build.BUILT.rename(copied / "native" / "opened_again"))
+    assert _reason("mosaic") is None
 
 
 @needs_compiler
 def test_a_source_that_does_not_compile_is_that_ops_reason_alone(copied: Path) -> None:
-    (copied / "rawdiff_kernels" / "mosaic" / "mosaic.cpp").write_text("int broken( {\n")
-    done = _build(copied, "pool", "mosaic", "haar")
-    assert done.returncode == 1
-    assert "failed:" in _python(REASON, copied)
-    assert _python(REASON.replace("mosaic", "haar"), copied) == "None"
+    (copied / "mosaic" / "mosaic.cpp").write_text("int broken( {\n")
+    assert set(build.build(["pool", "mosaic", "haar"])) == {f"mosaic-{kind}" for kind in build.variants()}
+    assert "failed:" in str(_reason("mosaic"))
+    assert _reason("haar") is None
 
 
 @needs_compiler
 def test_a_file_that_is_no_library_is_a_reason(copied: Path) -> None:
-    assert _build(copied, "pool", "mosaic").returncode == 0
-    for library in (copied / "rawdiff_kernels" / "native" / "built").glob("mosaic-*.so"):
-        library.write_bytes(b"not a library")
-    assert "cannot be loaded" in _python(REASON, copied)
+    assert build.build(["pool", "mosaic"]) == {}
+    for path in build.BUILT.glob("mosaic-*.so"):
+        path.write_bytes(b"not a library")
+    assert "cannot be loaded" in str(_reason("mosaic"))
 
 
-def test_a_cpu_kind_that_does_not_exist_is_refused() -> None:
-    assert "RAWDIFF_CPU_VARIANT=neon9: this CPU runs" in _python(REASON, RAWDIFF_CPU_VARIANT="neon9")
-    assert (
-        _python("from rawdiff_kernels import native; print(native.variant())", RAWDIFF_CPU_VARIANT="baseline")
-        == "baseline"
-    )
+def test_a_cpu_kind_that_does_not_exist_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAWDIFF_CPU_VARIANT", "neon9")
+    if native.loadable_variants():
+        assert "RAWDIFF_CPU_VARIANT=neon9: this CPU runs" in str(native.obstacle("mosaic"))
+        monkeypatch.setenv("RAWDIFF_CPU_VARIANT", "baseline")
+        assert native.variant() == "baseline" and native.obstacle("mosaic") is None
     with pytest.raises(ValueError, match="not 'neon9'"), native.use_variant("neon9"):
         pass
 
