@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from rawdiff.errors import ConfigurationError
-from rawdiff.recipes import wavelet_shrink
+from rawdiff.recipes import mmse, wavelet_shrink
 
 Denoise = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, "float | torch.Tensor", float], torch.Tensor]
 
@@ -44,9 +44,19 @@ RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
         Recipe(
+            name="mmse",
+            title="one evaluation of the camera-independent network in the variance-stabilised domain",
+            citation="model card: rawdiff/weights/mmse.md; Makitalo & Foi 2013 (unbiased inverse)",
+            denoise=mmse.denoise,
+            halo=mmse.HALO,
+            align=mmse.ALIGN,
+            tile=512,
+            weights=mmse.WEIGHTS,
+        ),
+        Recipe(
             name="wavelet-shrink",
-            title="cycle-spun Haar shrinkage in the variance-stabilised domain",
-            citation="Coifman & Donoho 1995; Mäkitalo & Foi 2013 (exact unbiased inverse)",
+            title="cycle-spun Haar shrinkage of photon counts, in linear light",
+            citation="Coifman & Donoho 1995; Fryzlewicz & Nason 2004; Luisier et al. 2010",
             denoise=wavelet_shrink.denoise,
             halo=wavelet_shrink.HALO,
             align=wavelet_shrink.ALIGN,
