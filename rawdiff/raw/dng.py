@@ -124,7 +124,7 @@ def write_linear_dng(
 
     Args:
         path: the file to write.
-        rgb: camera RGB `[3, H, W]`, black 0, white 1, negatives kept.
+        rgb: camera RGB `[3, H, W]`, black 0, white 1, negatives kept; 16 bits end at white, floats do not.
         tags: everything else the file shall say.
         noise: (S, O) of R, G, B of `rgb` as it is now; without it no NoiseProfile is written.
         preview: rendered picture `[h, w, 3]`, not rotated; without it the file carries none.

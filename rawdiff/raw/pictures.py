@@ -14,6 +14,7 @@ from rawdiff.errors import ProcessingError
 from rawdiff.raw import jpeg_segments
 from rawdiff.raw.atomic import write_whole
 from rawdiff.raw.frame import FrameTags
+from rawdiff.raw.icc_primaries import has_srgb_primaries
 from rawdiff.raw.metadata import JPEG, TIFF, Metadata, describe
 from rawdiff.raw.metadata_read import read_metadata
 from rawdiff.raw.metadata_tags import EXIF_IFD, IPTC, ORIENTATION, XMP
@@ -232,10 +233,8 @@ def _state_picture(root: Directory, orientation: int, icc: bytes) -> None:
         296: short_entry(2),
     }
     exif = root.children.setdefault(EXIF_IFD, [Directory({36864: undefined_entry(b"0232")})])[0]
-    exif.entries |= {
-        40960: undefined_entry(b"0100"),
-        40961: short_entry(_UNCALIBRATED_SPACE if icc else _SRGB_SPACE),
-    }
+    space = _SRGB_SPACE if not icc or has_srgb_primaries(icc) else _UNCALIBRATED_SPACE
+    exif.entries |= {40960: undefined_entry(b"0100"), 40961: short_entry(space)}
 
 
 def _jpeg_head(

@@ -8,11 +8,16 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps
 
+from rawdiff.color.icc import make_icc_profile
 from rawdiff.errors import ConfigurationError, ProcessingError
 from rawdiff.raw.frame import Camera, Exposure, FrameTags
 from rawdiff.raw.pictures import turn_upright, write_jpeg, write_tiff16
 
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+# Damaged behind its header, and too long for one JPEG segment.
+WIDE = ICC[:128] + bytes(200_000)
 
 
 def tags(orientation: int = 1) -> FrameTags:
@@ -59,9 +64,9 @@ def test_pixels_may_stay_as_the_sensor_lies(tmp_path: Path) -> None:
 
 
 def test_the_jpeg_carries_profile_and_exif(tmp_path: Path) -> None:
-    write_jpeg(tmp_path / "a.jpg", gradient(), icc=ICC * 40, tags=tags())
+    write_jpeg(tmp_path / "a.jpg", gradient(), icc=WIDE, tags=tags())
     with Image.open(tmp_path / "a.jpg") as picture:
-        assert picture.info["icc_profile"] == ICC * 40
+        assert picture.info["icc_profile"] == WIDE
         exif = picture.getexif()
         assert (exif[271], exif[272]) == ("Canon", "EOS 550D")
         details = exif.get_ifd(34665)
@@ -69,6 +74,16 @@ def test_the_jpeg_carries_profile_and_exif(tmp_path: Path) -> None:
     assert details[34855] == 6400
     assert (details[40962], details[40963]) == (60, 40)
     assert details[40961] == 65535
+
+
+@pytest.mark.parametrize(
+    ("profile", "space"),
+    [(b"", 1), (ICC, 1), (make_icc_profile("srgb"), 1), (make_icc_profile("display-p3"), 65535)],
+)
+def test_exif_calls_srgb_by_its_name(tmp_path: Path, profile: bytes, space: int) -> None:
+    write_jpeg(tmp_path / "a.jpg", gradient(), icc=profile)
+    with Image.open(tmp_path / "a.jpg") as picture:
+        assert picture.getexif().get_ifd(34665)[40961] == space
 
 
 @pytest.mark.parametrize("compressed", [True, False])
