@@ -26,8 +26,8 @@ def stabilised_features(state: Tensor, base: Tensor, sigma: Tensor, floor: Tenso
     Args:
         state: variance-stabilised planes, `[B, 4, h, w]`.
         base: their blur.
-        sigma: standard deviation of the noise in `state`, of its shape, above 0.
-        floor: the transform of no light, of its shape.
+        sigma: standard deviation of the noise in `state`, broadcastable to it, above 0.
+        floor: the transform of no light, broadcastable to it.
 
     Returns:
         `[B, 16, h, w]`: detail and level of light in standard deviations (the level compressed), the
@@ -35,7 +35,8 @@ def stabilised_features(state: Tensor, base: Tensor, sigma: Tensor, floor: Tenso
     """
     detail = (state - base) / sigma
     level = torch.log1p(F.relu((base - floor) / sigma))
-    return torch.cat([detail, level, torch.log(sigma), torch.log1p(floor)], dim=1)
+    noise, dark = torch.log(sigma).expand(state.shape), torch.log1p(floor).expand(state.shape)
+    return torch.cat([detail, level, noise, dark], dim=1)
 
 
 STABILISED_CHANNELS = 16

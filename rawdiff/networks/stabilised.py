@@ -63,10 +63,10 @@ class StabilisedDenoiser(nn.Module):
 
 
 def spread_over(figure: Tensor, state: Tensor) -> Tensor:
-    """Give a scalar, a per-plane figure or a map the shape of the (padded) state."""
-    if figure.ndim >= 2 and figure.shape[-2:] != (1, 1) and figure.shape[-2:] != state.shape[-2:]:
-        missing = [state.shape[-1] - figure.shape[-1], state.shape[-2] - figure.shape[-2]]
-        leading = figure.reshape(-1, 1, *figure.shape[-2:])
-        padded = F.pad(leading, (0, missing[0], 0, missing[1]), mode="replicate")
-        figure = padded.reshape(*figure.shape[:-2], *state.shape[-2:])
-    return figure.expand(state.shape)
+    """Extend a map to the size of the padded state; a scalar or a per-plane figure stays as it is."""
+    if figure.ndim < 2 or figure.shape[-2:] in ((1, 1), state.shape[-2:]):
+        return figure.reshape((1,) * (4 - figure.ndim) + figure.shape)
+    right, down = state.shape[-1] - figure.shape[-1], state.shape[-2] - figure.shape[-2]
+    leading = figure.reshape(-1, 1, *figure.shape[-2:])
+    padded = F.pad(leading, (0, right, 0, down), mode="replicate")
+    return padded.reshape(*figure.shape[:-2], *state.shape[-2:])

@@ -29,8 +29,8 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `[B, width, h, w]` to the same shape."""
-        inner = F.leaky_relu(self.first(x), _SLOPE)
-        return x + self.second(inner)  # type: ignore[no-any-return]
+        inner = F.leaky_relu(self.first(x), _SLOPE, inplace=True)
+        return self.second(inner).add_(x)  # type: ignore[no-any-return]
 
 
 class UNet(nn.Module):
@@ -86,7 +86,7 @@ class UNet(nn.Module):
             x = down(F.leaky_relu(x, _SLOPE))
         x = self.encoder[-1](x)
         for level in reversed(range(len(self.ups))):
-            x = F.pixel_shuffle(self.ups[level](x), 2) + skips[level]
+            x = F.pixel_shuffle(self.ups[level](x), 2).add_(skips[level])
             x = self.decoder[level](x)
         return F.pixel_shuffle(self.outlet(F.leaky_relu(x, _SLOPE)), self.stem)
 

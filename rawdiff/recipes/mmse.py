@@ -52,12 +52,13 @@ def denoise_with(
     """Denoise with a given network; see `denoise`."""
     if strength == 0:
         return planes.clone()
-    frames = torch.as_tensor(exposure, dtype=planes.dtype).expand(1, 1, *planes.shape[-2:])
+    # A single figure stays one: maps cost time.
+    frames = torch.as_tensor(exposure, dtype=planes.dtype)
+    frames = frames.reshape(1, 1, *(frames.shape or (1, 1)))
     encoding = VarianceStabilised(gain.view(1, 4, 1, 1), sigma.view(1, 4, 1, 1))
-    state = encoding.encode(planes[None], frames)
     with torch.inference_mode():
-        spread = encoding.noise_std(state, frames)
-        estimate = network(state, spread, encoding.floor(frames).expand(state.shape))
+        state = encoding.encode(planes[None], frames)
+        estimate = network(state, 1 / torch.sqrt(frames), encoding.floor(frames))
         clean = encoding.decode(estimate, frames)[0]
     return planes + strength * (clean - planes)
 

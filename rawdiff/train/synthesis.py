@@ -47,6 +47,7 @@ class SynthesisPlan:
         ratio: range of the exposure ratio.
         dark_share: ratios drawn from the dark part of the range, above `dark_from`.
         soft_share: scenes enlarged twice before the mosaic.
+        flat_share: scenes that are one colour with a slope of light: skies, walls, the dark itself.
         merged_share: frames with more than one effective exposure, half of them varying in space.
         most_frames: largest number of effective exposures.
         gaussian_share: states with Gaussian noise of a random map instead of a capture, for samplers.
@@ -59,6 +60,7 @@ class SynthesisPlan:
     dark_from: float = 40.0
     dark_share: float = 0.7
     soft_share: float = 0.3
+    flat_share: float = 0.04
     merged_share: float = 0.2
     most_frames: float = 16.0
     gaussian_share: float = 0.12
@@ -131,9 +133,22 @@ def draw_noise(plan: SynthesisPlan, batch: int, generator: Generator) -> PackedN
 
 
 def _draw_light(library: Library, plan: SynthesisPlan, side: int, generator: Generator) -> Tensor:
-    if float(torch.rand(1, generator=generator)) < plan.soft_share:
+    kind = float(torch.rand(1, generator=generator))
+    if kind < plan.flat_share:
+        return _draw_flat(2 * side, generator)
+    if kind < plan.flat_share + plan.soft_share:
         return enlarge_scene(library.crop(side, generator), 2)
     return library.crop(2 * side, generator)
+
+
+def _draw_flat(side: int, generator: Generator) -> Tensor:
+    level = log_uniform(0.003, 1.0, (3, 1, 1), generator) * torch.ones(3, side, side)
+    slope_down, slope_across, pale = torch.rand(3, generator=generator).tolist()
+    ramp = torch.linspace(-1, 1, side)
+    shade = 1 + 0.4 * (slope_down - 0.5) * ramp[:, None] + 0.4 * (slope_across - 0.5) * ramp[None, :]
+    grey = level.mean(dim=0, keepdim=True)
+    light: Tensor = torch.lerp(level, grey.expand_as(level), pale) * shade
+    return light.clamp(0.0, 1.0)
 
 
 def _draw_pairs(plan: SynthesisPlan, batch: int, generator: Generator) -> tuple[Tensor, Tensor, Tensor]:
