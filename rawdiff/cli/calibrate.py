@@ -19,7 +19,7 @@ from rawdiff.cli.console import Speaker, reporting_errors
 from rawdiff.errors import CalibrationFramesError, ConfigurationError
 from rawdiff.pipeline.calibration import Calibration, calibrate_camera
 from rawdiff.pipeline.calibration_check import check_noise_model
-from rawdiff.pipeline.calibration_frames import FrameFacts, examine_frame
+from rawdiff.pipeline.calibration_frames import Crop, FrameFacts, examine_frame
 from rawdiff.pipeline.events import Event
 from rawdiff.raw.atomic import write_whole
 from rawdiff.report.calibration import render_calibration
@@ -46,6 +46,9 @@ def calibrate(
         typer.Option(help="Judge this profile by FRAMES; 'tag' judges the files' own NoiseProfile."),
     ] = None,
     iso: Annotated[float | None, typer.Option(help="ISO of files that state none.")] = None,
+    crop: Annotated[
+        str | None, typer.Option(help="Use only TOP,LEFT,HEIGHT,WIDTH, such as one tap of a CCD.")
+    ] = None,
     make: Annotated[str | None, typer.Option(help="Maker to write, where files name none.")] = None,
     model: Annotated[str | None, typer.Option(help="Model to write, where files name none.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs.")] = False,
@@ -55,14 +58,17 @@ def calibrate(
     """Calibrate a sensor from flats and darks, or check a profile against frames."""
     speaker = Speaker(as_json)
     with reporting_errors(speaker, debug):
+        part = None if crop is None else _parse_crop(crop)
         if check is not None:
-            _check(speaker, check, _find(frames or []), iso)
+            _check(speaker, check, [examine_frame(path, iso, part) for path in _find(frames or [])])
             return
         if frames:
             raise ConfigurationError(f"what is '{frames[0]}'?", hint="give frames with --flats and --darks")
         if output is None:
             raise ConfigurationError("no profile to write", hint="-o PROFILE.json")
-        lit, dark = ([examine_frame(path, iso) for path in _find(given or [])] for given in (flats, darks))
+        lit, dark = (
+            [examine_frame(path, iso, part) for path in _find(given or [])] for given in (flats, darks)
+        )
         targets = [output, output.with_suffix(".npz"), *([report] if report else [])]
         _refuse_taken(targets, overwrite)
         with speaker.working(1):
@@ -72,6 +78,14 @@ def calibrate(
         originals = [facts.path for facts in (*lit, *dark)]
         profile = _write(done, output, report, overwrite, originals)
         _say(speaker, profile, done, targets)
+
+
+def _parse_crop(text: str) -> Crop:
+    try:
+        top, left, height, width = (int(part) for part in text.split(","))
+    except ValueError:
+        raise ConfigurationError(f"'{text}' is not a crop", hint="TOP,LEFT,HEIGHT,WIDTH in pixels") from None
+    return top, left, height, width
 
 
 def _find(given: list[str]) -> list[Path]:
@@ -163,11 +177,10 @@ def _say(speaker: Speaker, profile: SensorProfile, done: Calibration, targets: l
     speaker.result(record, "\n".join(lines))
 
 
-def _check(speaker: Speaker, check: str, paths: list[Path], iso: float | None) -> None:
+def _check(speaker: Speaker, check: str, facts: list[FrameFacts]) -> None:
     """Judge a profile, or the files' NoiseProfile tags; exit code 4 where it does not hold."""
-    if not paths:
+    if not facts:
         raise ConfigurationError("no frames to judge by", hint="rawdiff calibrate --check PROFILE FRAMES...")
-    facts: list[FrameFacts] = [examine_frame(path, iso) for path in paths]
     profile = None if check == "tag" else Path(check)
     judged = check_noise_model(profile, facts)
     wrong = [one for one in judged if one.grade == "poor"]

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rawdiff.errors import CalibrationFramesError, InputError, missing_extra
+from rawdiff.errors import CalibrationFramesError, ConfigurationError, InputError, missing_extra
 from rawdiff.raw.frame import Camera, CfaPhase, LinearFrame
 from rawdiff.raw.ingest import hash_file, read_raw, read_tags
 
@@ -24,6 +24,9 @@ if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
+
+Crop = tuple[int, int, int, int]
+"""Top, left, height and width of the part that is used, whole 2x2 cells: one tap of a CCD, a chart's area."""
 
 _FITS = (".fit", ".fits", ".fts")
 _PHASES = ("RGGB", "GRBG", "GBRG", "BGGR")
@@ -39,6 +42,7 @@ class FrameFacts:
     exposure_s: float | None
     camera: Camera
     captured_at: str = ""
+    crop: Crop | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,12 +56,13 @@ class CalibrationFrame:
     white_dn: float | None
 
 
-def examine_frame(path: Path, iso: float | None = None) -> FrameFacts:
+def examine_frame(path: Path, iso: float | None = None, crop: Crop | None = None) -> FrameFacts:
     """Read what a frame says of itself, not its pixels.
 
     Args:
         path: the file.
         iso: ISO of files that state none.
+        crop: the part to use; None for all of it.
 
     Raises:
         InputError: the file cannot be used.
@@ -76,7 +81,19 @@ def examine_frame(path: Path, iso: float | None = None) -> FrameFacts:
     facts = replace(facts, iso=facts.iso or iso)
     if facts.iso is None:
         raise CalibrationFramesError("the file states no ISO", where=path, hint="give --iso")
-    return facts
+    return facts if crop is None else _cropped(facts, crop)
+
+
+def _cropped(facts: FrameFacts, crop: Crop) -> FrameFacts:
+    top, left, height, width = crop
+    rows, columns = facts.shape
+    if min(top, left) < 0 or min(height, width) < 2 or any(edge % 2 for edge in crop):
+        raise ConfigurationError(
+            f"the crop {crop} is not made of whole 2x2 cells", hint="TOP,LEFT,HEIGHT,WIDTH"
+        )
+    if top + height > rows or left + width > columns:
+        raise ConfigurationError(f"the crop {crop} leaves the frame of {columns}x{rows}", where=facts.path)
+    return replace(facts, shape=(height, width), crop=crop)
 
 
 def read_frame(facts: FrameFacts) -> CalibrationFrame:
@@ -86,8 +103,14 @@ def read_frame(facts: FrameFacts) -> CalibrationFrame:
         InputError: the file cannot be used.
         CalibrationFramesError: it is demosaiced.
     """
-    if _is_array(facts.path):
-        return _read_array(facts)
+    frame = _read_array(facts) if _is_array(facts.path) else _read_photograph(facts)
+    if facts.crop is None:
+        return frame
+    top, left, height, width = facts.crop
+    return replace(frame, mosaic_dn=frame.mosaic_dn[top : top + height, left : left + width].copy())
+
+
+def _read_photograph(facts: FrameFacts) -> CalibrationFrame:
     frame = read_raw(facts.path)
     if isinstance(frame, LinearFrame):
         raise _demosaiced(facts.path)

@@ -162,6 +162,19 @@ def test_fits_frames_are_read(copied):
     assert result.exit_code == 0, result.output
 
 
+def test_a_part_of_the_frame_is_enough(copied):
+    result = _calibrate(copied, "--crop", "32,64,192,192")
+    assert result.exit_code == 0, result.output
+    named = json.loads((copied.parent / "p.json").read_text())["maps"]["arrays"]
+    assert named["defects"] == [192, 192]
+
+
+@pytest.mark.parametrize("crop", ["1,0,64,64", "0,0,9999,64", "0,0,64", "a,b,c,d"])
+def test_crop_that_cannot_be_is_refused(frames, tmp_path, crop):
+    result = _run("--flats", frames / "flats", "-o", tmp_path / "p.json", "--crop", crop)
+    assert result.exit_code == 2 and "crop" in result.stderr
+
+
 def _refused(result, message):
     assert result.exit_code == 4, result.output
     assert message in result.stderr and "Traceback" not in result.stderr
