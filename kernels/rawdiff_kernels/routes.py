@@ -22,7 +22,7 @@ from rawdiff_kernels.checks import DeviceError, KernelError, RouteError
 Route = Literal["auto", "gpu", "cpu", "reference"]
 Chosen = Literal["gpu", "cpu", "reference"]
 
-OPS: Final = ("mosaic", "haar", "anscombe", "photon", "quadprior", "align")
+OPS: Final = ("mosaic", "haar", "anscombe", "photon", "quadprior", "align", "merge")
 """Every op of the package, one folder each."""
 
 

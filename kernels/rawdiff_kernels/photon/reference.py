@@ -13,6 +13,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from rawdiff_kernels.rounding import exact_sqrt
+
 FourWords = tuple[Tensor, Tensor, Tensor, Tensor]
 
 _WORD = 0xFFFFFFFF
@@ -183,7 +185,7 @@ def _walk(left: Tensor, mass: Tensor, number: Tensor | None, odds: Tensor) -> Te
 
 def _try_poisson(mean: Tensor, w0: Tensor, w1: Tensor) -> tuple[Tensor, Tensor]:
     """One trial of transformed rejection: the count and whether it is accepted (PTRS, Hörmann 1993)."""
-    b = 0.931 + 2.53 * torch.sqrt(mean)
+    b = 0.931 + 2.53 * exact_sqrt(mean)
     a = -0.059 + 0.02483 * b
     inverse_alpha = 1.1239 + 1.1328 * (b - 3.4).reciprocal()
     u, v = _unit(w0) - 0.5, _unit(w1)
@@ -192,7 +194,7 @@ def _try_poisson(mean: Tensor, w0: Tensor, w1: Tensor) -> tuple[Tensor, Tensor]:
     quick = (us >= 0.07) & (v <= 0.9277 - 3.6224 * (b - 2.0).reciprocal())
     inside = (k >= 0.0) & ~((us < 0.013) & (v > us))
     k = k.clamp(min=0.0)
-    height = log(v * inverse_alpha / (a / (us * us) + b) * torch.sqrt(TWO_PI * mean))
+    height = log(v * inverse_alpha / (a / (us * us) + b) * exact_sqrt(TWO_PI * mean))
     target = (k + 0.5) * log(mean / (k + 1.0)) + ((k + 1.0) - mean) - factorial_tail(k)
     return k, quick | (inside & (height <= target))
 
@@ -200,7 +202,7 @@ def _try_poisson(mean: Tensor, w0: Tensor, w1: Tensor) -> tuple[Tensor, Tensor]:
 def _try_binomial(number: Tensor, chance: Tensor, w0: Tensor, w1: Tensor) -> tuple[Tensor, Tensor]:
     """One trial of transformed rejection for chance <= 1/2 (BTRS, Hörmann 1993)."""
     expected = number * chance
-    spread = torch.sqrt(expected * (1.0 - chance))
+    spread = exact_sqrt(expected * (1.0 - chance))
     odds = chance / (1.0 - chance)
     mode = torch.floor((number + 1.0) * chance)
     b = 1.15 + 2.53 * spread
