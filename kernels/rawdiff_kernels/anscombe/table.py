@@ -10,6 +10,8 @@ H is tabulated on v, q in [0, 1], which is every D >= 0 and every s, and interpo
 
 Below D0 = E[f | y = 0] no light has that mean. There I goes on as a straight line in A with the slope it has
 at D0, so that a mean just below the dark level becomes slightly negative light instead of zero.
+
+Sums are taken row by row, without matrix products, so that the table does not depend on the threads.
 """
 
 from __future__ import annotations
@@ -50,7 +52,7 @@ def mean_of_transform(light_e: Tensor, read_noise_e: float) -> Tensor:
     brightest = float(light_e.max())
     counts = torch.arange(math.ceil(brightest + 12.0 * math.sqrt(brightest) + 24.0), dtype=torch.float64)
     means = mean_of_root(counts + 0.375 + read_noise_e**2, read_noise_e)
-    return _poisson(light_e, counts) @ means
+    return (_poisson(light_e, counts) * means).sum(-1)
 
 
 @lru_cache(maxsize=1)
@@ -70,7 +72,7 @@ def _row(c: float, light: Tensor, counts: Tensor, chances: Tensor) -> Tensor:
     """H on the nodes of v for one c = 3/8 + s^2."""
     variance = max(c - 0.375, 0.0)
     means = mean_of_root(counts + c, math.sqrt(variance))
-    squares = (chances @ means).square() / 4.0
+    squares = (chances * means).sum(-1).square() / 4.0
     v = torch.arange(V_CELLS + 1, dtype=torch.float64) / V_CELLS
     wanted = c * (1.0 - v) / v.clamp_min(1e-300)
     exact = _interpolate(wanted, squares, light - (squares - 0.125 - variance))
@@ -97,8 +99,14 @@ def _poisson(light_e: Tensor, counts: Tensor) -> Tensor:
 
 @lru_cache(maxsize=1)
 def _legendre(order: int) -> tuple[Tensor, Tensor]:
-    """Gauss-Legendre nodes and weights on [0, 1] (Golub and Welsch 1969)."""
-    k = torch.arange(1, order, dtype=torch.float64)
-    beside = k / torch.sqrt(4.0 * k.square() - 1.0)
-    values, vectors = torch.linalg.eigh(torch.diag(beside, 1) + torch.diag(beside, -1))
-    return (values + 1.0) / 2.0, vectors[0].square()
+    """Gauss-Legendre nodes and weights on [0, 1], by Newton's method from the roots' cosine estimate."""
+    place = torch.arange(order, dtype=torch.float64)
+    x = torch.cos(math.pi * (place + 0.75) / (order + 0.5))
+    slope = torch.ones_like(x)
+    for _ in range(6):
+        before, value = torch.ones_like(x), x
+        for k in range(2, order + 1):
+            before, value = value, ((2 * k - 1) * x * value - (k - 1) * before) / k
+        slope = order * (x * value - before) / (x.square() - 1.0)
+        x = x - value / slope
+    return (x + 1.0) / 2.0, 1.0 / ((1.0 - x.square()) * slope.square())
