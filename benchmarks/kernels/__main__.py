@@ -31,7 +31,8 @@ def main() -> int:
     device = torch.device(options.device)
     print(f"# {_machine(device)}; torch {torch.__version__}, {torch.get_num_threads()} threads; "
           f"CPU code {native.variant()}; allocator {'tuned' if tuned else 'as it is'}; "
-          f"{options.width}x{options.height} pixels")  # fmt: skip
+          f"{options.width}x{options.height} pixels",
+          file=sys.stderr if options.json else sys.stdout)  # fmt: skip
     wrong = False
     for op in options.ops or routes.OPS:
         problems = _disagreements(op, device)
@@ -48,7 +49,7 @@ def main() -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.kernels", description=__doc__)
-    parser.add_argument("ops", nargs="*", choices=[*routes.OPS, []], help="ops to measure; all by default")
+    parser.add_argument("ops", nargs="*", help=f"of {', '.join(routes.OPS)}; all by default")
     parser.add_argument("--height", type=int, default=3000, help="rows of the mosaic")
     parser.add_argument("--width", type=int, default=4000, help="columns of the mosaic")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -57,7 +58,11 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--no-peers", dest="peers", action="store_false")
     parser.add_argument("--as-is", dest="tune_allocator", action="store_false", help="leave malloc alone")
     parser.add_argument("--json", action="store_true", help="one JSON object per row")
-    return parser.parse_args()
+    options = parser.parse_args()
+    unknown = [op for op in options.ops if op not in routes.OPS]
+    if unknown:
+        parser.error(f"no op {', '.join(unknown)}; there are {', '.join(routes.OPS)}")
+    return options
 
 
 def _disagreements(op: str, device: torch.device) -> list[str]:
