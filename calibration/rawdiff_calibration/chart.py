@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rawdiff_calibration.errors import TooFewFramesError
-from rawdiff_calibration.measure import Measured
 from rawdiff_calibration.mosaic import (
     CfaPhase,
     Matrix,
@@ -54,40 +53,43 @@ def from_chart_frame(
         FitError: the variance does not grow with light.
     """
     require_finite(mosaic, "chart")
-    slices = plane_slices(phase)
-    blacks = np.broadcast_to(np.asarray(black_dn, np.float64), len(slices))
-    white = np.inf if white_dn is None else float(white_dn)
-    step = _find_step(mosaic)
-    points: list[Point] = []
     names = color_names(phase)
-    for color, planes in enumerate(color_planes(phase)):
-        own = [
-            point
-            for plane in planes
-            for point in _measure_plane(mosaic[slices[plane]], float(blacks[plane]), white, step, color)
-        ]
-        if len([point for point in own if point.used]) < _LEVELS:
-            raise TooFewFramesError(
-                f"one frame needs {_LEVELS} levels of even patches, {names[color]} has {len(own)}",
-                hint="shoot pairs of flats",
-            )
-        points += own
+    blacks = np.broadcast_to(np.asarray(black_dn, np.float64), len(plane_slices(phase)))
+    white = np.inf if white_dn is None else float(white_dn)
+    points = _measure_colors(mosaic, phase, blacks, white)
     fit = fit_colors(points, len(names), white - float(blacks.mean()), 0.0)
-    top = fit.linear_to_dn
-    systematic = TYPICAL_PRNU**2 * top
-    gains = tuple(replace(line.gain, se=float(np.hypot(line.gain.se, systematic))) for line in fit.lines)
+    systematic = TYPICAL_PRNU**2 * fit.linear_to_dn
     return PhotonTransferResult(
         colors=names,
-        gain_dn_per_e=gains,
-        intercept_dn2=tuple(Measured(line.intercept.value, line.intercept.se) for line in fit.lines),
+        gain_dn_per_e=tuple(
+            replace(line.gain, se=float(np.hypot(line.gain.se, systematic))) for line in fit.lines
+        ),
+        intercept_dn2=tuple(line.intercept for line in fit.lines),
         chi2=tuple(line.chi2 for line in fit.lines),
         freedom=tuple(line.freedom for line in fit.lines),
         points=fit.points,
         saturation_dn=fit.saturation_dn,
-        linear_to_dn=top,
+        linear_to_dn=fit.linear_to_dn,
         trust="one frame of a chart: fixed pattern and texture count as noise, K may be too high",
         notes=("shoot pairs of flats for a gain that can be trusted to better than some percent",),
     )
+
+
+def _measure_colors(mosaic: Mosaic, phase: CfaPhase | None, blacks: Matrix, white_dn: float) -> list[Point]:
+    """Levels of all colours; raises where a colour has too few."""
+    slices, step = plane_slices(phase), _find_step(mosaic)
+    points: list[Point] = []
+    for color, planes in enumerate(color_planes(phase)):
+        own: list[Point] = []
+        for plane in planes:
+            own += _measure_plane(mosaic[slices[plane]], float(blacks[plane]), white_dn, step, color)
+        if sum(point.used for point in own) < _LEVELS:
+            raise TooFewFramesError(
+                f"one frame needs {_LEVELS} even levels, {color_names(phase)[color]} has {len(own)}",
+                hint="shoot pairs of flats",
+            )
+        points += own
+    return points
 
 
 def _measure_plane(plane: Plane, black_dn: float, white_dn: float, step_dn: float, color: int) -> list[Point]:

@@ -206,7 +206,7 @@ def test_too_few_frames() -> None:
     lone.add_dark_pair(dark(0), dark(1))
     with pytest.raises(TooFewFramesError, match="photon transfer needs two levels"):
         lone.solve()
-    with pytest.raises(TooFewFramesError, match="even patches"):
+    with pytest.raises(TooFewFramesError, match="even levels"):
         from_chart_frame(flat(5000, 0), "RGGB", 512.0, 16383.0)
 
 
