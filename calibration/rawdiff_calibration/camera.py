@@ -106,6 +106,7 @@ def describe_certainty(iso: float, figures: IsoFigures, darks: DarkResult | None
         if figure is not None and figure.value > 0 and math.isfinite(figure.se):
             share = figure.se / figure.value
             if share > 0.03:
-                cause = f"only {count} darks at ISO {iso:g}" if name == "read_noise_dn" else f"ISO {iso:g}"
+                few = f"only {count} darks" if count else "no darks"
+                cause = f"{few} at ISO {iso:g}" if name == "read_noise_dn" else f"ISO {iso:g}"
                 words.append(f"{cause}: {what} is known to {share:.0%}")
     return words

@@ -10,7 +10,7 @@ offset pattern (DSNU), which bends the transform of the darkest pixels.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -96,7 +96,7 @@ def expected_variance(light_e: float, read_e: float) -> float:
 
 def judge_pairs(
     model: NoiseModel,
-    pairs: Sequence[tuple[Mosaic, Mosaic]],
+    pairs: Iterable[tuple[Mosaic, Mosaic]],
     phase: CfaPhase | None,
     black_dn: Sequence[float],
     white_dn: float,

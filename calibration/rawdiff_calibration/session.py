@@ -28,11 +28,15 @@ _DARK_PAIRS = 2
 
 @dataclass(frozen=True, eq=False)
 class IsoResult:
-    """What one ISO gave. `transfer` is None without flats, `darks` without darks, `flat` where they are
-    not even enough, `linearity` without three exposure times."""
+    """What one ISO gave; `black_dn` is the level of each plane that was taken as dark.
+
+    `transfer` is None without flats, `darks` without darks, `flat` where the light was not even enough,
+    `linearity` without three exposure times.
+    """
 
     iso: float
     phase: CfaPhase | None
+    black_dn: tuple[float, ...]
     transfer: PhotonTransferResult | None
     darks: DarkResult | None
     flat: FlatResult | None
@@ -139,6 +143,7 @@ class IsoCalibration:
         return IsoResult(
             self.iso,
             self.phase,
+            self._black,
             transfer,
             self._darks,
             flat,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,6 +14,7 @@ from rawdiff_calibration.errors import CalibrationError, FramesError, ProcessedF
 from rawdiff_calibration.fitness import judge_pairs
 from rawdiff_calibration.mosaic import plane_slices
 from rawdiff_calibration.profile import ProfileCamera, SensorProfile
+from rawdiff_calibration.refusals import crop_centre
 from rawdiff_calibration.session import IsoCalibration, IsoResult
 
 from rawdiff import __version__
@@ -65,7 +66,7 @@ def calibrate_camera(
     pairs_of: dict[float, list[Pair]] = {}
     for iso in sorted({*lit, *dark}):
         pairs_of[iso], alone = pair_by_exposure(lit.get(iso, []))
-        verdicts += [describe_alone(facts) for facts in alone]
+        verdicts += describe_alone(iso, alone)
         done[0] += len(alone)
         with _as_frames_error():
             gathering = _Gathering(iso, listen, done, total)
@@ -164,28 +165,21 @@ def _judge(
 ) -> IsoOutcome:
     """Let the profile explain some of the frames it was made of, freed of their dark pattern."""
     model = profile.noise_model(result.iso)
-    black = [figure.value for figure in profile.at(result.iso).black_dn or ()]
-    shading = maps.get(f"dark_shading_dn_iso_{result.iso:g}")
     fitness = dark_fitness = None
     sound = _sound_pairs(result, pairs)
     picks = sorted({round(x) for x in np.linspace(0, len(sound) - 1, _JUDGED_PAIRS)}) if sound else []
-    chosen = [sound[pick] for pick in picks]
-    loaded = [(read_frame(first), read_frame(second)) for first, second in chosen]
-    if loaded:
-        frame = loaded[0][0]
-        stated = black[: 4 if frame.phase else 1] or list(frame.black_dn or (0.0,) * 4)
-        top = np.inf if result.transfer is None else result.transfer.linear_to_dn * 1.02
-        white = min(np.inf if frame.white_dn is None else frame.white_dn, top + float(np.mean(stated)))
-        plain = [tuple(_subtract(one.mosaic_dn, shading) for one in pair) for pair in loaded]
-        try:
-            fitness = judge_pairs(model, plain, frame.phase, stated, float(white))  # type: ignore[arg-type]
-        except ValueError:
-            fitness = None
+    if picks and result.transfer is not None:
+        shading = maps.get(f"dark_shading_dn_iso_{result.iso:g}")
+        loaded = ((_plain(sound[pick][0], shading), _plain(sound[pick][1], shading)) for pick in picks)
+        top = result.transfer.linear_to_dn * 1.02 + float(np.mean(result.black_dn))
+        white = top if profile.levels.white_dn is None else min(top, profile.levels.white_dn.value)
+        with suppress(ValueError):
+            fitness = judge_pairs(model, loaded, result.phase, result.black_dn, white)
     shortest = min((facts.exposure_s or 0.0 for facts in darks), default=0.0)
     short = [facts for facts in darks if (facts.exposure_s or 0.0) == shortest][:_JUDGED_DARKS]
     if len(short) >= 3:
-        frames = [read_frame(facts) for facts in short]
-        dark_fitness = judge_darks(model, [frame.mosaic_dn for frame in frames], frames[0].phase)
+        centres = [crop_centre(read_frame(facts).mosaic_dn).copy() for facts in short]
+        dark_fitness = judge_darks(model, centres, result.phase)
     return IsoOutcome(result, fitness, dark_fitness)
 
 
@@ -199,7 +193,9 @@ def _pair_name(first: FrameFacts, second: FrameFacts) -> str:
     return f"{first.path.name} and {second.path.name}"
 
 
-def _subtract(mosaic: NDArray[np.float32], shading: NDArray[np.generic] | None) -> NDArray[np.float32]:
+def _plain(facts: FrameFacts, shading: NDArray[np.generic] | None) -> NDArray[np.float32]:
+    """A frame without its dark pattern."""
+    mosaic = read_frame(facts).mosaic_dn
     return mosaic if shading is None else np.asarray(mosaic - shading.astype(np.float32))
 
 

@@ -7,6 +7,7 @@ for their folder: `cfa` ("RGGB", ..., or "none"), `black` (one or four figures),
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -124,7 +125,7 @@ def pair_by_exposure(
 ) -> tuple[list[tuple[FrameFacts, FrameFacts]], list[FrameFacts]]:
     """Pair flats of one exposure time in the order they were taken; also return those left over."""
     groups: dict[float | None, list[FrameFacts]] = {}
-    for facts in sorted(frames, key=lambda f: (f.captured_at, f.path.name)):
+    for facts in sorted(frames, key=lambda f: (f.captured_at, _natural(f.path.name))):
         time = None if facts.exposure_s is None else float(f"{facts.exposure_s:.3g}")
         groups.setdefault(time, []).append(facts)
     pairs, alone = [], []
@@ -132,6 +133,11 @@ def pair_by_exposure(
         pairs += list(zip(group[0::2], group[1::2], strict=False))
         alone += group[len(group) // 2 * 2 :]
     return pairs, alone
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Numbers in a name by their size: frame 9 comes before frame 10."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
 def group_by_iso(frames: Sequence[FrameFacts]) -> dict[float, list[FrameFacts]]:

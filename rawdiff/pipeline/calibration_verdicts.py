@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -65,9 +66,11 @@ def describe_iso(profile: SensorProfile, outcome: IsoOutcome) -> list[Verdict]:
     return found
 
 
-def describe_alone(facts: FrameFacts) -> Verdict:
-    """A flat that no other can be paired with."""
-    time = "" if facts.exposure_s is None else f" of {facts.exposure_s:g} s"
-    return Verdict(
-        facts.path.name, "poor", f"left out: no second flat{time} at ISO {facts.iso:g} to pair it with"
-    )
+def describe_alone(iso: float, alone: Sequence[FrameFacts]) -> list[Verdict]:
+    """Flats of one ISO that no other of their exposure time can be paired with."""
+    if not alone:
+        return []
+    names = ", ".join(facts.path.name for facts in alone[:4]) + (", ..." if len(alone) > 4 else "")
+    count = "one flat has" if len(alone) == 1 else f"{len(alone)} flats have"
+    text = f"left out: {count} no second one of the same exposure time to be paired with ({names})"
+    return [Verdict(f"flats at ISO {iso:g}", "poor", text)]
