@@ -79,7 +79,7 @@ def estimate_noise(
     packed_dn: NDArray[np.floating],
     black_dn: Sequence[float],
     white_dn: Sequence[float],
-    quantisation_dn: float = 1.0,
+    quantisation_dn: float | None = None,
 ) -> BlindEstimate:
     """Estimate the noise of one photograph.
 
@@ -87,21 +87,22 @@ def estimate_noise(
         packed_dn: `[4, h, w]` planes R, Gr, Gb, B [DN], the black level **not** subtracted.
         black_dn: black level of each plane [DN].
         white_dn: white level of each plane [DN].
-        quantisation_dn: step of the stored values [DN].
+        quantisation_dn: step of the stored values [DN]; None: as the values themselves show it.
 
     Raises:
         ValueError: the shapes do not fit.
     """
     planes, white = _above_black(packed_dn, black_dn, white_dn)
     blocks = gather_blocks(planes, planes)
-    return _estimate(blocks, planes, white, quantisation_dn, "the photograph itself (blind estimate)")
+    step = find_step(planes) if quantisation_dn is None else quantisation_dn
+    return _estimate(blocks, planes, white, step, "the photograph itself (blind estimate)")
 
 
 def estimate_noise_burst(
     frames_dn: Sequence[NDArray[np.floating]],
     black_dn: Sequence[float],
     white_dn: Sequence[float],
-    quantisation_dn: float = 1.0,
+    quantisation_dn: float | None = None,
 ) -> BlindEstimate:
     """Estimate the noise from differences of successive frames of a burst: still texture cancels.
 
@@ -109,7 +110,7 @@ def estimate_noise_burst(
         frames_dn: at least two `[4, h, w]` frames as in `estimate_noise`, taken with the same exposure.
         black_dn: black level of each plane [DN].
         white_dn: white level of each plane [DN].
-        quantisation_dn: step of the stored values [DN].
+        quantisation_dn: step of the stored values [DN]; None: as the values themselves show it.
 
     Raises:
         ValueError: fewer than two frames, or shapes that do not fit.
@@ -126,7 +127,21 @@ def estimate_noise_burst(
         pair = gather_blocks(((one + two) / 2).astype(np.float32), difference, (one, two))
         found.append(pair)
     blocks = Blocks.join(found)
-    return _estimate(blocks, one, white, quantisation_dn, "the burst itself (differences of its frames)")
+    step = find_step(one) if quantisation_dn is None else quantisation_dn
+    return _estimate(blocks, one, white, step, "the burst itself (differences of its frames)")
+
+
+def find_step(planes_dn: NDArray[np.floating]) -> float:
+    """Step of the stored values [DN]: the greatest whole number that divides all their differences.
+
+    0 where the values are not whole numbers apart: data that were never rounded, or were interpolated.
+    """
+    sample = planes_dn[..., ::3, ::3].ravel()
+    apart = np.abs(sample - sample.min()) if sample.size else sample
+    whole = np.rint(apart)
+    if not np.all(np.abs(apart - whole) < 1e-3):
+        return 0.0
+    return float(max(int(np.gcd.reduce(np.unique(whole.astype(np.int64)))), 1))
 
 
 def _above_black(
@@ -147,7 +162,7 @@ def _estimate(
     if pile is not None:
         remarks.append("darkness is clipped at black in the file")
     line = _fit(blocks, white, pile) if blocks.level.shape[1] * len(white) >= FEWEST_BLOCKS else None
-    if line is not None and line.gain > white.min() / SMALLEST_FULL_WELL_E:
+    if line is not None and _is_absurd(line, white, step):
         line = None
     if line is None or not line.gain > 0:
         return _guess(blocks, white, step, origin, line, remarks)
@@ -162,6 +177,12 @@ def _estimate(
     return BlindEstimate(model, confidence, gain, read, line.level, line.variance, tuple(remarks))
 
 
+def _is_absurd(line: _Line, white: Float, step: float) -> bool:
+    """True where no sensor amplifies so much, or where what was found is less than the rounding itself."""
+    too_coarse = line.gain > white.min() / SMALLEST_FULL_WELL_E
+    return bool(too_coarse or line.variance.max() < step**2 / 12)
+
+
 def _pile_at_zero(planes: NDArray[np.float32]) -> float | None:
     """The lowest value, where so many samples share it that the camera must have clipped them there."""
     lowest = planes.reshape(len(planes), -1).min(axis=1)
@@ -172,7 +193,8 @@ def _pile_at_zero(planes: NDArray[np.float32]) -> float | None:
 
 def _fit(blocks: Blocks, white: Float, pile: float | None) -> _Line | None:
     """Alternate between choosing smooth blocks under the current line and fitting the line to them."""
-    inside = blocks.highest < white[:, None] - 0.5
+    # A block of one single value is clipped, or says nothing.
+    inside = (blocks.highest < white[:, None] - 0.5) & (blocks.high > 1e-6)
     line = _start(blocks, inside)
     for turn in range(40):
         if line is None:

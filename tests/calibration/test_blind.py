@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from rawdiff_calibration.blind import estimate_noise, estimate_noise_burst
+from rawdiff_calibration.blind import estimate_noise, estimate_noise_burst, find_step
 
 BLACK, WHITE = (512.0,) * 4, (16383.0,) * 4
 
@@ -136,3 +136,16 @@ def test_wrong_shapes_are_refused():
         estimate_noise(np.zeros((8, 8)), BLACK, WHITE)
     with pytest.raises(ValueError, match="two frames"):
         estimate_noise_burst([np.zeros((4, 8, 8))], BLACK, WHITE)
+
+
+@pytest.mark.parametrize(("scale", "step"), [(1.0, 1.0), (4.0, 4.0), (0.3, 0.0)])
+def test_step_of_the_stored_values_is_seen(scale, step):
+    values = np.random.default_rng(0).integers(0, 900, (4, 32, 32)) * scale + 512.25
+    assert find_step(values) == step
+
+
+def test_values_stored_in_steps_of_four_lose_their_rounding(leaves):
+    frame = np.round(_photograph(leaves, 1.0, 4.0, 500.0) / 4) * 4
+    found = estimate_noise(frame, BLACK, WHITE)
+    assert found.model.quantisation_dn == 4.0
+    assert found.read_noise_dn.value == pytest.approx(4.0, rel=0.1)
