@@ -12,7 +12,8 @@ from rawdiff.batch.plan import WorkItem
 from rawdiff.errors import BatchError, ProcessingError, RawdiffError
 from rawdiff.pipeline.config import ProcessConfig
 from rawdiff.pipeline.events import Event, Listener
-from rawdiff.pipeline.run import process_item, refuse_existing
+from rawdiff.pipeline.outputs import refuse_existing
+from rawdiff.pipeline.run import process_item
 
 
 @dataclass(frozen=True)

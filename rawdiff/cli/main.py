@@ -5,11 +5,14 @@ from __future__ import annotations
 import typer
 
 from rawdiff import __version__
+from rawdiff.cli.calibrate import calibrate
 from rawdiff.cli.doctor import doctor
+from rawdiff.cli.evaluate import evaluate
 from rawdiff.cli.inspect import inspect
 from rawdiff.cli.process import process
 from rawdiff.cli.recipes import recipes
 from rawdiff.cli.simulate import simulate
+from rawdiff.cli.train import train
 
 app = typer.Typer(
     name="rawdiff",
@@ -19,7 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (process, simulate, inspect, recipes, doctor):
+for command in (process, calibrate, simulate, inspect, train, evaluate, recipes, doctor):
     app.command()(command)
 
 

@@ -16,6 +16,8 @@ Tone = Literal["filmic", "linear"]
 Demosaic = Literal["menon", "malvar"]
 DngEncoding = Literal["u16", "f16-deflate", "jxl"]
 
+_NOT_IN_THE_RESULT = frozenset({"tile", "max_memory_bytes", "timeout_s"})
+
 FORMATS: tuple[Format, ...] = get_args(Format)
 SUFFIXES: dict[Format, str] = {"jpeg": ".jpg", "tiff": ".tif", "dng": ".dng", "linear-dng": "-linear.dng"}
 
@@ -62,8 +64,11 @@ class ProcessConfig:
             raise ConfigurationError(f"a recipe takes at least 1 step, not {self.steps}")
 
     def as_record(self) -> dict[str, Any]:
-        """The configuration as plain JSON values, for provenance and for the journal's key."""
-        record = asdict(self)
+        """The choices that shape the result, as plain JSON values: for provenance and the journal's key.
+
+        How the work was cut and bounded is left out: by the law of tile invariance it does not show.
+        """
+        record = {key: value for key, value in asdict(self).items() if key not in _NOT_IN_THE_RESULT}
         return {key: str(value) if isinstance(value, Path) else value for key, value in record.items()}
 
 

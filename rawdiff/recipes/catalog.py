@@ -34,6 +34,8 @@ class Recipe:
     align: int
     tile: int
     weights: Path | None = None
+    stepwise: bool = False
+    """Whether it walks in steps, whose number may be chosen."""
 
     def weights_identity(self) -> str | None:
         """SHA-256 of the weights file, None for a recipe without weights."""
