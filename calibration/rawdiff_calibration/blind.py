@@ -18,18 +18,20 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import gamma
 
-from rawdiff_calibration.blocks import HIGH_COUNT, LOW_FREEDOM, Blocks, gather_blocks
+from rawdiff_calibration.blocks import Blocks, gather_blocks
 from rawdiff_calibration.measure import Measured
 from rawdiff_calibration.noise import NoiseModel
+from rawdiff_calibration.smooth_blocks import (
+    FEWEST_BLOCKS,
+    OTHER_QUANTILE,
+    OWN_QUANTILE,
+    VarianceLine,
+    fit_smooth_blocks,
+)
 
 Float = NDArray[np.float64]
 
-OWN_QUANTILE = 0.9
-OTHER_QUANTILE = 0.5
-LEVELS = 30
-FEWEST_BLOCKS = 60
 CALM_SPREAD = 0.2303
 """Median absolute deviation of the high band's variance over blocks of pure noise, relative to its mean."""
 SMALLEST_FULL_WELL_E = 50.0
@@ -57,22 +59,6 @@ class BlindEstimate:
     level_dn: Float
     variance_dn2: Float
     remarks: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class _Line:
-    """Var = gain * level + floor, its covariance, the points and the blocks behind it."""
-
-    gain: float
-    floor: float
-    covariance: Float
-    level: Float
-    variance: Float
-    misfit: float
-    chosen: NDArray[np.bool_]
-
-    def at(self, level: Float) -> Float:
-        return np.maximum(self.gain * np.maximum(level, 0.0) + self.floor, 1e-6)
 
 
 def estimate_noise(
@@ -161,7 +147,11 @@ def _estimate(
     pile = _pile_at_zero(planes)
     if pile is not None:
         remarks.append("darkness is clipped at black in the file")
-    line = _fit(blocks, white, pile) if blocks.level.shape[1] * len(white) >= FEWEST_BLOCKS else None
+    line = (
+        fit_smooth_blocks(blocks, white, pile)
+        if blocks.level.shape[1] * len(white) >= FEWEST_BLOCKS
+        else None
+    )
     if line is not None and _is_absurd(line, white, step):
         line = None
     if line is None or not line.gain > 0:
@@ -177,7 +167,7 @@ def _estimate(
     return BlindEstimate(model, confidence, gain, read, line.level, line.variance, tuple(remarks))
 
 
-def _is_absurd(line: _Line, white: Float, step: float) -> bool:
+def _is_absurd(line: VarianceLine, white: Float, step: float) -> bool:
     """True where no sensor amplifies so much, or where what was found is less than the rounding itself."""
     too_coarse = line.gain > white.min() / SMALLEST_FULL_WELL_E
     return bool(too_coarse or line.variance.max() < step**2 / 12)
@@ -191,119 +181,7 @@ def _pile_at_zero(planes: NDArray[np.float32]) -> float | None:
     return float(lowest.max()) if share > 0.002 and share > 0.5 * near else None
 
 
-def _fit(blocks: Blocks, white: Float, pile: float | None) -> _Line | None:
-    """Alternate between choosing smooth blocks under the current line and fitting the line to them."""
-    # A block of one single value is clipped, or says nothing.
-    inside = (blocks.highest < white[:, None] - 0.5) & (blocks.high > 1e-6)
-    line = _start(blocks, inside)
-    for turn in range(40):
-        if line is None:
-            return None
-        chosen = _choose(blocks, line, inside, white, pile)
-        if chosen.sum() < FEWEST_BLOCKS:
-            return None
-        level, variance, count = _bins(blocks, chosen)
-        gain, floor, covariance, misfit = _fit_line(level, variance, count, (line.gain, line.floor))
-        if turn > 5:
-            gain, floor = (gain + line.gain) / 2, (floor + line.floor) / 2
-        moved = max(abs(gain - line.gain) / max(gain, 1e-9), abs(floor - line.floor) / max(floor, 1e-9))
-        line = _Line(gain, floor, covariance, level, variance, misfit, chosen)
-        if moved < 1e-3:
-            break
-    return line
-
-
-def _start(blocks: Blocks, inside: NDArray[np.bool_]) -> _Line | None:
-    """A first line through the smoothest twentieth of each level."""
-    level, high, low = blocks.level[inside], blocks.high[inside], blocks.low[inside]
-    points = []
-    for part in np.array_split(np.argsort(level), LEVELS):
-        if len(part) >= 8:
-            best = part[np.argsort(low[part])[: max(6, len(part) // 20)]]
-            points.append((level[best].mean(), high[best].mean(), len(best)))
-    if len(points) < 3:
-        return None
-    at, variance, count = (np.array(column, dtype=np.float64) for column in zip(*points, strict=True))
-    gain, floor, covariance, misfit = _fit_line(at, variance, count, (0.0, float(np.median(variance))))
-    return _Line(gain, floor, covariance, at, variance, misfit, inside)
-
-
-def _choose(
-    blocks: Blocks, line: _Line, inside: NDArray[np.bool_], white: Float, pile: float | None
-) -> NDArray[np.bool_]:
-    """Blocks whose low band holds no more than noise, in their own plane and above all in the others."""
-    expected = line.at(blocks.level)
-    spread = np.sqrt(expected)
-    usable: NDArray[np.bool_] = inside & (blocks.level + 4 * spread < white[:, None])
-    if pile is not None:
-        usable &= blocks.level - 4 * spread > pile
-    ratio = blocks.low / expected
-    planes = len(ratio)
-    other = (ratio.sum(axis=0)[None] - ratio) / (planes - 1)
-    usable &= ratio < _quantile(OWN_QUANTILE, LOW_FREEDOM)
-    share = OTHER_QUANTILE
-    chosen: NDArray[np.bool_] = usable & (other < _quantile(share, LOW_FREEDOM * (planes - 1)))
-    while chosen.sum() < 10 * FEWEST_BLOCKS and share < 0.75:
-        share += 0.1
-        chosen = usable & (other < _quantile(share, LOW_FREEDOM * (planes - 1)))
-    return chosen
-
-
-def _quantile(probability: float, freedom: float) -> float:
-    """Quantile of a variance estimate of so many degrees of freedom, relative to the variance."""
-    return float(gamma.ppf(probability, freedom / 2, scale=2 / freedom))
-
-
-def _bins(blocks: Blocks, chosen: NDArray[np.bool_]) -> tuple[Float, Float, Float]:
-    """Mean level, mean variance and count per bin; bins even half in number, half in root of the level."""
-    order = np.argsort(blocks.level[chosen])
-    level, high = blocks.level[chosen][order], blocks.high[chosen][order]
-    root = np.sqrt(np.maximum(level, 0.0))
-    place = np.arange(len(level)) / len(level) + (root - root[0]) / max(root[-1] - root[0], 1e-9)
-    index = np.minimum((place / 2 * LEVELS).astype(np.int64), LEVELS - 1)
-    count = np.bincount(index, minlength=LEVELS).astype(np.float64)
-    filled = count > 0
-    sums = [np.bincount(index, weights=values, minlength=LEVELS)[filled] for values in (level, high)]
-    return np.maximum(sums[0] / count[filled], 0.0), sums[1] / count[filled], count[filled]
-
-
-def _fit_line(
-    level: Float, variance: Float, count: Float, start: tuple[float, float]
-) -> tuple[float, float, Float, float]:
-    """Fit Var = gain * level + floor, both at least 0; points far above the line (texture) lose weight.
-
-    Returns gain, floor, covariance and the rms misfit relative to the line beyond counting statistics.
-    """
-    gain, floor = start
-    design = np.stack([level, np.ones_like(level)], axis=1)
-    for _ in range(10):
-        expected = np.maximum(gain * level + floor, 1e-6)
-        error = expected * np.sqrt(2 / (HIGH_COUNT * count) + 0.02**2)
-        above = np.maximum((variance - expected) / error, 1.5)
-        weight = (1.5 / above) ** 4 / error**2
-        gain, floor = _solve_not_negative(design, variance, weight)
-    expected = np.maximum(gain * level + floor, 1e-6)
-    chance = 2 / (HIGH_COUNT * count)
-    trust = (1.5 / above) ** 4
-    excess = (variance / expected - 1) ** 2 - chance
-    misfit = math.sqrt(max(float(np.sum(trust * excess) / np.sum(trust)), 0.0))
-    weight = trust / (expected**2 * (chance + misfit**2))
-    covariance = np.linalg.pinv((design * weight[:, None]).T @ design)
-    return gain, floor, covariance, misfit
-
-
-def _solve_not_negative(design: Float, variance: Float, weight: Float) -> tuple[float, float]:
-    normal = (design * weight[:, None]).T @ design
-    moment = design.T @ (weight * variance)
-    gain, floor = np.linalg.pinv(normal) @ moment
-    if gain < 0:
-        return 0.0, max(float(moment[1] / normal[1, 1]), 0.0)
-    if floor < 0:
-        return max(float(moment[0] / max(normal[0, 0], 1e-12)), 0.0), 0.0
-    return float(gain), float(floor)
-
-
-def _confidence(line: _Line, blocks: Blocks, remarks: list[str]) -> float:
+def _confidence(line: VarianceLine, blocks: Blocks, remarks: list[str]) -> float:
     """1 / (1 + (u / 10 %)^2), u the uncertainty of the noise at the levels seen."""
     levels = np.quantile(blocks.level, (0.1, 0.5, 0.9))
     design = np.stack([np.maximum(levels, 0.0), np.ones(3)], axis=1)
@@ -322,7 +200,7 @@ def _confidence(line: _Line, blocks: Blocks, remarks: list[str]) -> float:
 
 
 def _guess(
-    blocks: Blocks, white: Float, step: float, origin: str, line: _Line | None, remarks: list[str]
+    blocks: Blocks, white: Float, step: float, origin: str, line: VarianceLine | None, remarks: list[str]
 ) -> BlindEstimate:
     """No gain found: a typical full well at base ISO; the floor as found, or of the calmest blocks."""
     gain = float(np.min(white)) / TYPICAL_FULL_WELL_E
