@@ -52,6 +52,7 @@ class SynthesisPlan:
         most_frames: largest number of effective exposures.
         gaussian_share: states with Gaussian noise of a random map instead of a capture, for samplers.
         misjudged_share: samples whose noise model is wrong by a random factor.
+        misjudged_spread: standard deviation of that factor's logarithm.
         left_out: index of a published camera whose laws and colours are never drawn, or None.
     """
 
@@ -64,7 +65,8 @@ class SynthesisPlan:
     merged_share: float = 0.2
     most_frames: float = 16.0
     gaussian_share: float = 0.12
-    misjudged_share: float = 0.1
+    misjudged_share: float = 0.2
+    misjudged_spread: float = 0.5
     left_out: int | None = None
 
 
@@ -98,7 +100,7 @@ def draw_batch(library: Library, plan: SynthesisPlan, batch: int, side: int, gen
     noise = draw_noise(plan, batch, generator)
     exposures = _draw_exposures(plan, batch, side, generator)
     noisy = capture_packed(clean, noise, exposures, generator)
-    slip = torch.exp(0.35 * torch.randn(batch, 2, 1, generator=generator))
+    slip = torch.exp(plan.misjudged_spread * torch.randn(batch, 2, 1, generator=generator))
     wrong = torch.rand(batch, 1, 1, generator=generator) < plan.misjudged_share
     slip = torch.where(wrong, slip, torch.ones_like(slip))
     return Batch(

@@ -60,7 +60,8 @@ def shipped() -> torch.nn.Module:
 
 
 def test_the_shipped_network_is_what_the_recipe_says(shipped: torch.nn.Module) -> None:
-    assert (shipped.halo, shipped.align) == (mmse.HALO, mmse.ALIGN)
+    assert mmse.HALO == shipped.halo + mmse.BLOCK
+    assert mmse.ALIGN % shipped.align == mmse.ALIGN % mmse.BLOCK == 0
     assert mmse.WEIGHTS.stat().st_size <= 8_000_000
     assert identity(mmse.WEIGHTS) in mmse.WEIGHTS.with_suffix(".md").read_text(encoding="utf-8")
 
@@ -81,3 +82,18 @@ def test_the_shipped_network_is_far_above_the_noise_and_the_same_in_tiles(shippe
         part = mmse.denoise(planes[(slice(None), *tile.outer)], gain, 2 * gain, 1.0, 1.0)
         pieced[(slice(None), *tile.inner)] = part[(slice(None), *tile.inner_in_outer)]
     assert float((pieced - whole).abs().max()) < 1 / 65535
+
+
+@pytest.mark.parametrize("level", [0.3, 1.5])
+def test_the_network_denoises_the_states_of_samplers(shipped: torch.nn.Module, level: float) -> None:
+    """White noise of a map the camera never made: D(x, sigma) leaves less than a third of its power."""
+    generator = torch.Generator().manual_seed(2)
+    coarse = torch.rand(1, 4, 6, 6, generator=generator)
+    clean = 6 + 6 * torch.nn.functional.interpolate(coarse, size=(96, 96), mode="bicubic")[0]
+    sigma = torch.full((4, 96, 96), level)
+    sigma[:, :, 48:] *= 0.5
+    state = clean + sigma * torch.randn(clean.shape, generator=generator)
+    estimate = mmse.as_denoiser(shipped, torch.tensor(4.0))(state, sigma)
+    left = ((estimate - clean) / sigma).square()
+    assert float(left[:, :, :48].mean()) < 1 / 3
+    assert float(left[:, :, 48:].mean()) < 1 / 3
