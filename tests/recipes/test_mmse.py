@@ -7,6 +7,7 @@ import torch
 
 from rawdiff.networks.stabilised import StabilisedDenoiser
 from rawdiff.networks.weights import identity
+from rawdiff.raw.frame import plane_sites
 from rawdiff.recipes import mmse
 from rawdiff.recipes.mmse import denoise_with
 from rawdiff.tiles import plan_tiles
@@ -60,7 +61,7 @@ def shipped() -> torch.nn.Module:
 
 
 def test_the_shipped_network_is_what_the_recipe_says(shipped: torch.nn.Module) -> None:
-    assert mmse.HALO == shipped.halo + mmse.BLOCK
+    assert shipped.halo + mmse.BLOCK == mmse.HALO
     assert mmse.ALIGN % shipped.align == mmse.ALIGN % mmse.BLOCK == 0
     assert mmse.WEIGHTS.stat().st_size <= 8_000_000
     assert identity(mmse.WEIGHTS) in mmse.WEIGHTS.with_suffix(".md").read_text(encoding="utf-8")
@@ -97,3 +98,26 @@ def test_the_network_denoises_the_states_of_samplers(shipped: torch.nn.Module, l
     left = ((estimate - clean) / sigma).square()
     assert float(left[:, :, :48].mean()) < 1 / 3
     assert float(left[:, :, 48:].mean()) < 1 / 3
+
+
+@pytest.mark.parametrize(
+    ("electrons", "read_e"), [(0.5, 1.0), (0.5, 3.0), (2.0, 2.0), (20.0, 2.0), (1000.0, 3.0)]
+)
+def test_flat_light_keeps_its_mean_and_gets_no_pattern(electrons: float, read_e: float) -> None:
+    generator = torch.Generator().manual_seed(3)
+    side, gain = 512, torch.full((4,), 1 / 3000)
+    counts = torch.poisson(torch.full((4, side, side), electrons), generator=generator)
+    planes = gain.view(4, 1, 1) * (counts + read_e * torch.randn(counts.shape, generator=generator))
+    found = mmse.denoise(planes, gain, read_e * gain, 1.0, 1.0) / gain.view(4, 1, 1)
+    error = ((electrons + read_e**2) / found.numel()) ** 0.5
+    assert abs(float(found.mean()) - electrons) < max(0.005 * electrons, 3 * error)
+    mosaic = torch.empty(2 * side, 2 * side)
+    for plane, (row, column) in zip(found, plane_sites("RGGB"), strict=True):
+        mosaic[row::2, column::2] = plane - electrons
+    power = torch.fft.fft2(mosaic - mosaic.mean()).abs() ** 2
+    # Every period of the CFA, of the stem and of the pooling, 2 to 32 mosaic pixels. The noise of the planes'
+    # own means puts about 2e-4 there.
+    for period in (2, 4, 8, 16, 32):
+        lattice = power[:: 2 * side // period, :: 2 * side // period].clone()
+        lattice[0, 0] = 0
+        assert float(lattice.max() / power.sum()) < 1e-3, period
