@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from rawdiff.raw.frame import RawFrame, plane_sites
 from rawdiff.raw.ingest import read_raw
@@ -44,25 +45,41 @@ def psnr(planes: NDArray[np.float64], truth: NDArray[np.float64]) -> float:
     return float(-10 * np.log10(np.mean(error**2)))
 
 
+def draw_strip(pictures: list[Path], path: Path, side: int = 560) -> None:
+    """Put the middle of pictures of one scene side by side, at 100 %."""
+    strip = Image.new("RGB", (side * len(pictures), side))
+    for number, name in enumerate(pictures):
+        with Image.open(name) as picture:
+            left, top = (picture.width - side) // 2, (picture.height - side) // 2
+            strip.paste(picture.crop((left, top, left + side, top + side)), (number * side, 0))
+    strip.save(path, quality=90)
+
+
 def main(folder: Path) -> None:
     """Simulate, process, measure, and say where everything is."""
     burst, out = folder / "burst", folder / "out"
+    reference = f"frame_{FRAMES // 2:03d}"
     run_command(
         "simulate", str(PHOTOGRAPH), "-o", str(burst), "--camera", "SonyA7S2", "--iso", "3200",
         "--ratio", f"{RATIO:g}", "--frames", str(FRAMES), "--shake", "6", "--rotation", "0.1", "--overwrite",
     )  # fmt: skip
     run_command(
-        "process", str(burst), "-o", str(out), "--format", "jpeg,dng,linear-dng", "--overwrite",
+        "process", str(burst), "-o", str(out), "--format", "jpeg,dng,linear-dng",
+        "--reference", f"{reference}.dng", "--overwrite",
     )  # fmt: skip
+    middle = burst / f"{reference}.dng"
+    run_command("process", str(middle), "-o", str(folder / "noisy"), "--strength", "0", "--overwrite")
+    run_command("process", str(middle), "-o", str(folder / "single"), "--overwrite")
+    rendered = [folder / name / f"{reference}.jpg" for name in ("noisy", "single", "out")]
+    draw_strip(rendered, folder / "before-after.jpg")
     truth = np.load(burst / "truth.npz")["packed"].astype(np.float64)
-    reference = f"frame_{FRAMES // 2:03d}"
     before = psnr(amplified_planes(burst / f"{reference}.dng"), truth)
     after = psnr(amplified_planes(out / f"{reference}.dng"), truth)
     print(f"\npacked raw at ratio {RATIO:g}, against the truth, no alignment:")
     print(f"  PSNR of {reference}.dng as captured   {before:6.2f} dB")
     print(f"  PSNR of {reference}.dng as processed  {after:6.2f} dB   ({after - before:+.2f} dB)")
     print("files:")
-    for path in sorted(out.glob(f"{reference}*")):
+    for path in (*sorted(out.glob(f"{reference}*")), folder / "before-after.jpg"):
         print(f"  {path}  {path.stat().st_size / 1e6:.1f} MB")
 
 
