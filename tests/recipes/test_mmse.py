@@ -79,7 +79,7 @@ def test_the_shipped_network_is_far_above_the_noise_and_the_same_in_tiles(shippe
     # Smooth light: less than a fiftieth of the noise's power is left (17 dB below it).
     assert float((whole - truth).square().mean()) < 0.02 * float((planes - truth).square().mean())
     pieced = torch.empty_like(whole)
-    for tile in plan_tiles(320, 352, 64, mmse.HALO, mmse.ALIGN):
+    for tile in plan_tiles(320, 352, 192, mmse.HALO, mmse.ALIGN):
         part = mmse.denoise(planes[(slice(None), *tile.outer)], gain, 2 * gain, 1.0, 1.0)
         pieced[(slice(None), *tile.inner)] = part[(slice(None), *tile.inner_in_outer)]
     assert float((pieced - whole).abs().max()) < 1 / 65535
