@@ -71,14 +71,14 @@ def _judge_lit(model: NoiseModel, frames: list[CalibrationFrame], iso: float) ->
     if like:
         frame = like[0][0]
         mosaics = [(one.mosaic_dn, two.mosaic_dn) for one, two in like]
-        found = judge_pairs(model, mosaics, frame.phase, _black(frame), _white(frame))
+        found = judge_pairs(model, mosaics, frame.phase, _dark_level(frame, model), _white(frame))
         verdicts.append(
             Verdict(f"{len(like)} pairs at ISO {iso:g}", "good" if found.good else "poor", found.verdict)
         )
     for facts in alone:
         frame = by_path[facts.path]
         try:
-            found = judge_frame(model, frame.mosaic_dn, frame.phase, _black(frame), _white(frame))
+            found = judge_frame(model, frame.mosaic_dn, frame.phase, _dark_level(frame, model), _white(frame))
         except ValueError as problem:
             verdicts.append(Verdict(facts.path.name, "note", str(problem)))
             continue
@@ -129,6 +129,11 @@ def _black(frame: CalibrationFrame) -> tuple[float, ...]:
             "the file states no black level", where=frame.facts.path, hint="add `black` to its TOML"
         )
     return frame.black_dn if frame.phase else frame.black_dn[:1]
+
+
+def _dark_level(frame: CalibrationFrame, model: NoiseModel) -> list[float]:
+    """Black level of each plane with the offset that the model knows of."""
+    return [level + bias for level, bias in zip(_black(frame), model.bias_dn, strict=False)]
 
 
 def _white(frame: CalibrationFrame) -> float:

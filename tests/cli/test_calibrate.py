@@ -5,15 +5,19 @@ from __future__ import annotations
 import gzip
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
+import rawdiff_calibration
 import typer
+from PIL import Image
 from rawdiff_calibration.profile_json import load_profile
 from rawdiff_calibration.sensor import SimulatedSensor
 from typer.testing import CliRunner
 
 from rawdiff.cli.calibrate import calibrate
+from rawdiff.cli.simulate import simulate
 
 SENSOR = SimulatedSensor(shape=(256, 320), seed=7, hot=5e-4)
 LEVELS = (0.02, 0.08, 0.2, 0.4, 0.6)
@@ -245,3 +249,21 @@ def test_darks_alone_are_refused(copied):
 def test_requests_that_cannot_be_meant(arguments):
     result = _run(*arguments)
     assert result.exit_code in (2, 4) and "Traceback" not in result.stderr
+
+
+def test_tag_and_profile_are_judged_on_dng_frames(tmp_path):
+    y, x = np.mgrid[:320, :480]
+    ramp = (60 + 120 * (x / 480) + 40 * np.sin(y / 60)).astype(np.uint8)
+    Image.fromarray(np.stack([ramp, ramp, ramp], axis=-1)).save(tmp_path / "scene.png")
+    app = typer.Typer()
+    app.command()(simulate)
+    camera = ["--camera", "SonyA7S2", "--iso", "3200", "--ratio", "4", "--frames", "2"]
+    made = CliRunner().invoke(app, [str(tmp_path / "scene.png"), "-o", str(tmp_path / "burst"), *camera])
+    assert made.exit_code == 0, made.output
+    frames = sorted((tmp_path / "burst").glob("*.dng"))
+    builtin = Path(rawdiff_calibration.__file__).parent / "builtin"
+    right = _run("--check", builtin / "SonyA7S2.json", *frames)
+    assert right.exit_code == 0 and "1 pairs at ISO 3200" in right.output, right.output
+    wrong = _run("--check", builtin / "CanonEOS5D4.json", *frames)
+    assert wrong.exit_code == 4 and "too much noise" in wrong.output
+    assert "stabilised variance" in _run("--check", "tag", *frames).output
