@@ -5,22 +5,25 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from rawdiff.errors import ConfigurationError, RawdiffError
-from rawdiff.report.denoise_suite import CAMERAS, ISO, RATIOS, Denoise, SuiteResult
 
-_RATIOS = ",".join(f"{ratio:g}" for ratio in RATIOS)
+if TYPE_CHECKING:
+    from rawdiff.report.denoise_suite import Denoise, SuiteResult
+
+_CAMERAS = "SonyA7S2,NikonD850,CanonEOS5D4,CanonEOS70D"
 
 
 def evaluate(
     suite: str = typer.Argument(..., help="What to measure: denoise."),
     photos: Path = typer.Option(..., "--photos", help="Folder of photographs, or a photographs.json."),
     methods: str = typer.Option("", "--methods", help="Comma-separated; all that can run where empty."),
-    cameras: str = typer.Option(",".join(CAMERAS), "--cameras", help="Comma-separated."),
-    iso: float = typer.Option(ISO, "--iso", help="Of the cameras."),
-    ratios: str = typer.Option(_RATIOS, "--ratios", help="Exposure ratios."),
+    cameras: str = typer.Option(_CAMERAS, "--cameras", help="Comma-separated."),
+    iso: float = typer.Option(1600.0, "--iso", help="Of the cameras."),
+    ratios: str = typer.Option("100,250,300", "--ratios", help="Exposure ratios."),
     limit: int = typer.Option(0, "--limit", help="Use the first N photographs only; 0 for all."),
     json_file: Path | None = typer.Option(None, "--json-file", help="Write everything measured there."),
     as_json: bool = typer.Option(False, "--json", help="One JSON object on stdout instead of the table."),

@@ -8,12 +8,15 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import typer
 
 from rawdiff.errors import ConfigurationError, RawdiffError
+
+if TYPE_CHECKING:
+    from rawdiff.train.plan import TrainingPlan
 
 
 @contextlib.contextmanager
@@ -35,6 +38,10 @@ def train(
     resume: bool = typer.Option(False, "--resume", help="Go on from the folder's last saved state."),
     cooldown: int = typer.Option(0, "--cooldown", help="Finish: the rate falls to zero in this many steps."),
     seed: int = typer.Option(1, "--seed", help="Of the weights and of everything drawn."),
+    batch: int = typer.Option(0, "--batch", help="Samples a step; 0 for the recipe's own."),
+    side: int = typer.Option(0, "--side", help="Their side in packed pixels; 0 for the recipe's own."),
+    option: list[str] = typer.Option([], "--option", help="Of the network, such as steps=1 (ablations)."),
+    leave_out: str = typer.Option("", "--leave-out", help="A published camera that is never drawn."),
     threads: int = typer.Option(0, "--threads", help="CPU threads; 0 leaves torch's choice."),
     as_json: bool = typer.Option(False, "--json", help="One JSON object per line on stdout."),
     debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
@@ -44,6 +51,7 @@ def train(
     The folder holds state.pt (to resume), log.jsonl and curves.svg, RECIPE.safetensors and its model card.
     Photographs marked `held_out` in photographs.json never train; they are what the log's PSNR is of.
     """
+    from rawdiff.simulate.cameras import NAMES, find
     from rawdiff.train.card import write_card
     from rawdiff.train.curves import write_curves
     from rawdiff.train.loop import LOG_NAME, Run
@@ -51,11 +59,16 @@ def train(
     from rawdiff.train.tasks import find_task
 
     with _reporting(debug):
-        if hours <= 0 or cooldown < 0 or threads < 0:
-            raise ConfigurationError("hours must be above 0, cooldown and threads at least 0")
+        if hours <= 0 or min(cooldown, threads, batch, side) < 0:
+            raise ConfigurationError("hours must be above 0, the other numbers at least 0")
         if threads:
             torch.set_num_threads(threads)
-        plan = replace(find_task(recipe).plan, seed=seed)
+        plan = find_task(recipe).plan
+        plan = replace(plan, seed=seed, batch=batch or plan.batch, side=side or plan.side)
+        plan = replace(plan, options=tuple(_option(word) for word in option))
+        if leave_out:
+            index = NAMES.index(find(leave_out).name)
+            plan = replace(plan, synthesis=replace(plan.synthesis, left_out=index))
         photographs = list_photographs(photos)
         run = Run(plan, photographs, out, resume)
         if cooldown:
@@ -66,7 +79,18 @@ def train(
             write_curves(out / LOG_NAME, out / "curves.svg")
 
         run.go(hours, report=tell)
-        write_card(run, photographs, _command(recipe, photos, out, hours, resume, cooldown, seed))
+        write_card(run, photographs, _command(recipe, photos, out, hours, resume, cooldown, plan))
+
+
+def _option(word: str) -> tuple[str, bool | int | float]:
+    name, _, text = word.partition("=")
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = None
+    if not name or not isinstance(value, bool | int | float):
+        raise ConfigurationError(f"'{word}' is not an option", hint="such as steps=1 or photon_map=false")
+    return name, value
 
 
 def _line(event: dict[str, Any]) -> str:
@@ -77,8 +101,10 @@ def _line(event: dict[str, Any]) -> str:
 
 
 def _command(
-    recipe: str, photos: Path, out: Path, hours: float, resume: bool, cooldown: int, seed: int
+    recipe: str, photos: Path, out: Path, hours: float, resume: bool, cooldown: int, plan: TrainingPlan
 ) -> str:
     words = ["rawdiff train", recipe, f"--photos {photos.name}", f"-o {out.name}", f"--hours {hours:g}"]
-    words += ["--resume"] * resume + [f"--cooldown {cooldown}"] * bool(cooldown) + [f"--seed {seed}"]
+    words += ["--resume"] * resume + [f"--cooldown {cooldown}"] * bool(cooldown) + [f"--seed {plan.seed}"]
+    words += [f"--batch {plan.batch}", f"--side {plan.side}"]
+    words += [f"--option {name}={value}" for name, value in plan.options]
     return " ".join(words)

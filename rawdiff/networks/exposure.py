@@ -25,6 +25,7 @@ class ExposureNetwork(nn.Module):
         blocks: residual blocks a level.
         photon_map: tell the network how many photons there are; without, it sees the detail alone.
         adaptive_residual: mix a direct estimate with a corrected state; without, the direct one alone.
+        steps: evaluations of the trajectories it is trained on, and its own number at inference.
     """
 
     def __init__(
@@ -33,6 +34,7 @@ class ExposureNetwork(nn.Module):
         blocks: Sequence[int] = (1, 1, 2, 1),
         photon_map: bool = True,
         adaptive_residual: bool = True,
+        steps: int = 3,
     ) -> None:
         super().__init__()
         self.config = {
@@ -40,7 +42,9 @@ class ExposureNetwork(nn.Module):
             "blocks": list(blocks),
             "photon_map": photon_map,
             "adaptive_residual": adaptive_residual,
+            "steps": steps,
         }
+        self.steps = steps
         self.photon_map = photon_map
         self.adaptive_residual = adaptive_residual
         self.unet = UNet(STABILISED_CHANNELS, 9, widths, blocks)

@@ -17,7 +17,6 @@ from rawdiff.networks.residual import AdaptiveResidual
 from rawdiff.physics.encoding import VarianceStabilised
 from rawdiff.physics.exposure import PhotonSource, extend_exposure, seeded_photons
 
-STEPS = 3
 TARGET_EXPOSURE = 100.0
 """Exposures, in units of one input frame, towards which the process runs."""
 
@@ -81,7 +80,7 @@ def denoise_with(
     sigma: Tensor,
     exposure: float | Tensor,
     strength: float = 1.0,
-    steps: int = STEPS,
+    steps: int | None = None,
     seed: int = 0,
 ) -> Tensor:
     """Denoise packed raw `[4, h, w]` with a given network.
@@ -93,15 +92,16 @@ def denoise_with(
         sigma: standard deviation in the dark of one frame, `[4]`.
         exposure: effective exposures, a number or `[h, w]`.
         strength: from 0 (the input) to 1 (the estimate), linear in light.
-        steps: network evaluations; 1 adds no photons.
+        steps: network evaluations, 1 adds no photons; those it was trained with unless given.
         seed: of the photons.
     """
     if strength == 0:
         return planes.clone()
+    count = steps if steps is not None else int(network.steps)  # type: ignore[arg-type]
     frames = torch.as_tensor(exposure, dtype=planes.dtype).expand(1, 1, *planes.shape[-2:])
     per_plane = gain.view(1, 4, 1, 1), sigma.view(1, 4, 1, 1)
     with torch.inference_mode():
-        answers = roll_out(network, planes[None], *per_plane, frames, schedule(steps), seeded_photons(seed))
+        answers = roll_out(network, planes[None], *per_plane, frames, schedule(count), seeded_photons(seed))
         answer, encoding, at = answers[-1]
         clean = encoding.decode(answer.mixed(), at)[0]
     return planes + strength * (clean - planes)

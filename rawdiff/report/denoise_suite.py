@@ -24,8 +24,6 @@ from rawdiff.train.photographs import Photograph
 Denoise = Callable[[Tensor, Tensor, Tensor, float, float], Tensor]
 
 RATIOS = (100.0, 250.0, 300.0)
-CAMERAS = ("SonyA7S2", "NikonD850", "CanonEOS5D4", "CanonEOS70D")
-ISO = 1600.0
 REFERENCE = "reference K4 r4"
 
 
@@ -38,7 +36,7 @@ class Condition:
     noise: NoiseModel
 
 
-def conditions(cameras: Sequence[str] = CAMERAS, iso: float = ISO) -> list[Condition]:
+def conditions(cameras: Sequence[str], iso: float = 1600.0) -> list[Condition]:
     """The reference point and each camera at an ISO; colour bias is what calibration removes, so 0 here."""
     found = [Condition(REFERENCE, find("SonyA7S2"), NoiseModel.uniform(4.0, 4.0))]
     for name in cameras:

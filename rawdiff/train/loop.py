@@ -57,7 +57,7 @@ class Run:
         if not resume and (folder / STATE_NAME).exists():
             raise ConfigurationError("the folder holds a run already", where=folder, hint="add --resume")
         state = load_state(folder / STATE_NAME) if resume else None
-        if state is not None and state["plan"] != plan.as_json():
+        if state is not None and not plan.continues(state["plan"]):
             raise ConfigurationError("the run was started with another plan", where=folder)
         folder.mkdir(parents=True, exist_ok=True)
         self.plan, self.folder, self.task = plan, folder, find_task(plan.recipe)

@@ -11,7 +11,7 @@ from rawdiff.train.synthesis import SynthesisPlan
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """A run is the same run only with the same plan.
+    """A run is the same run only with the same plan, batch and side aside.
 
     Attributes:
         recipe: which network is trained, a name in `tasks.TASKS`.
@@ -44,6 +44,11 @@ class TrainingPlan:
     leaves: int = 48
     leaves_share: float = 0.12
     synthesis: SynthesisPlan = field(default_factory=SynthesisPlan)
+
+    def continues(self, stored: dict[str, Any]) -> bool:
+        """True where a run of the plan `stored` may go on with this one: batch and side may change."""
+        mine = self.as_json()
+        return {**stored, "batch": mine["batch"], "side": mine["side"]} == mine
 
     def as_json(self) -> dict[str, Any]:
         """The plan as JSON holds it, so that a stored one compares equal."""

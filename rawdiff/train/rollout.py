@@ -8,13 +8,13 @@ The published loop scales each estimate by its ground truth; this one never sees
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from rawdiff.networks.exposure import ExposureNetwork
 from rawdiff.recipes.exposure import roll_out
 from rawdiff.train.loss import light_loss, relative
 from rawdiff.train.synthesis import Batch
 
-STEPS = 3
 _AUXILIARY = 0.5
 
 
@@ -32,7 +32,7 @@ def draw_schedule(steps: int, ratio: Tensor, generator: torch.Generator) -> list
 
 
 def exposure_loss(
-    network: nn.Module, batch: Batch, generator: torch.Generator, steps: int = STEPS
+    network: ExposureNetwork, batch: Batch, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """Loss of a trajectory: every step's estimate and, half as much, its two branches where they count.
 
@@ -43,7 +43,7 @@ def exposure_loss(
     def photons(mean: Tensor) -> Tensor:
         return torch.poisson(mean, generator=generator)
 
-    exposures = draw_schedule(steps, batch.ratio, generator)
+    exposures = draw_schedule(network.steps, batch.ratio, generator)
     answers = roll_out(network, batch.noisy, batch.gain, batch.sigma, batch.exposures, exposures, photons)
     total, error = torch.zeros(()), torch.zeros(())
     for answer, encoding, at in answers:

@@ -43,11 +43,21 @@ class Task:
 
 
 def _build_stabilised(plan: TrainingPlan) -> nn.Module:
+    if plan.options:
+        raise ConfigurationError("the network of mmse has no options", hint="leave --option out")
     return StabilisedDenoiser(plan.widths, plan.blocks)
 
 
 def _build_exposure(plan: TrainingPlan) -> nn.Module:
-    return ExposureNetwork(plan.widths, plan.blocks, **{name: bool(v) for name, v in plan.options})
+    try:
+        return ExposureNetwork(plan.widths, plan.blocks, **dict(plan.options))  # type: ignore[arg-type]
+    except TypeError as error:
+        raise ConfigurationError(f"options that the exposure network does not have: {error}") from None
+
+
+def _exposure_loss(network: nn.Module, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    assert isinstance(network, ExposureNetwork)
+    return exposure_loss(network, batch, generator)
 
 
 TASKS = {
@@ -65,7 +75,7 @@ TASKS = {
             recipe="exposure",
             architecture="exposure-unet",
             build=_build_exposure,
-            loss=exposure_loss,
+            loss=_exposure_loss,
             denoise=exposure.denoise_with,
             plan=TrainingPlan(recipe="exposure", synthesis=SynthesisPlan(gaussian_share=0.0)),
         ),

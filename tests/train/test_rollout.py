@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from rawdiff.errors import ConfigurationError
 from rawdiff.networks.weights import load_network, save_weights
 from rawdiff.train.photographs import Library, Photograph
 from rawdiff.train.plan import TrainingPlan
@@ -52,6 +54,23 @@ def test_every_task_learns(recipe: str, library: Library) -> None:
         errors.append(float(error))
     assert all(p.grad is not None and bool((p.grad != 0).any()) for p in network.parameters())
     assert errors[-1] < 0.9 * errors[0]
+
+
+@pytest.mark.parametrize(
+    "option", [("steps", 1), ("steps", 5), ("photon_map", False), ("adaptive_residual", False)]
+)
+def test_ablations_are_options_of_the_network(option: tuple[str, bool | int], library: Library) -> None:
+    task = TASKS["exposure"]
+    plan = TrainingPlan(recipe="exposure", widths=(8, 12), blocks=(1, 1), options=(option,))
+    network = task.build(plan)
+    batch = draw_batch(library, SynthesisPlan(), 2, 16, torch.Generator().manual_seed(1))
+    loss, _ = task.loss(network, batch, torch.Generator().manual_seed(2))
+    assert bool(torch.isfinite(loss))
+    assert network.config[option[0]] == option[1]  # type: ignore[index]
+    with pytest.raises(ConfigurationError, match="does not have"):
+        task.build(replace(plan, options=(("magic", 1),)))
+    with pytest.raises(ConfigurationError, match="no options"):
+        TASKS["mmse"].build(plan)
 
 
 @pytest.mark.parametrize("recipe", sorted(TASKS))

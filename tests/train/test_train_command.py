@@ -61,6 +61,8 @@ def test_requests_that_cannot_be_meant_are_refused(app: typer.Typer, photos: Pat
     assert CliRunner().invoke(app, ["magic", *base]).exit_code == 2
     assert CliRunner().invoke(app, ["mmse", *base, "--hours", "0"]).exit_code == 2
     assert CliRunner().invoke(app, ["mmse", *base, "--resume"]).exit_code == 2
+    assert CliRunner().invoke(app, ["mmse", *base, "--option", "steps"]).exit_code == 2
+    assert CliRunner().invoke(app, ["mmse", *base, "--leave-out", "a box"]).exit_code == 2
     assert not (tmp_path / "run").exists()
     absent = ["mmse", "--photos", str(tmp_path / "none"), "-o", str(tmp_path / "run")]
     assert CliRunner().invoke(app, absent).exit_code == 3
