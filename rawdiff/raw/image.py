@@ -33,11 +33,3 @@ class PackedRaw:
     planes: torch.Tensor
     phase: CfaPhase
     exposure: ExposureMap = ExposureMap()
-
-
-@dataclass(frozen=True, eq=False)
-class LinearImage:
-    """Linear camera RGB `[3, H, W]`; black 0, white 1 per channel, negatives kept, not white-balanced."""
-
-    rgb: torch.Tensor
-    exposure: ExposureMap = ExposureMap()
