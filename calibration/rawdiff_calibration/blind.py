@@ -182,7 +182,10 @@ def _pile_at_zero(planes: NDArray[np.float32]) -> float | None:
 
 
 def _confidence(line: VarianceLine, blocks: Blocks, remarks: list[str]) -> float:
-    """1 / (1 + (u / 10 %)^2), u the uncertainty of the noise at the levels seen."""
+    """1 / (1 + (u / 6 %)^2), u the uncertainty of the noise at the levels seen.
+
+    On photographs the error is about 1.7 times u: there is texture that no statistic shows.
+    """
     levels = np.quantile(blocks.level, (0.1, 0.5, 0.9))
     design = np.stack([np.maximum(levels, 0.0), np.ones(3)], axis=1)
     variance = np.einsum("ij,jk,ik->i", design, line.covariance, design)
@@ -196,7 +199,7 @@ def _confidence(line: VarianceLine, blocks: Blocks, remarks: list[str]) -> float
         remarks.append("the variance does not follow one straight line over the brightness")
     rare = 0.2 * max(math.log10(0.08 / max(share, 1e-5)), 0.0)
     total = math.hypot(statistical, line.misfit / 2, excess / 2, rare)
-    return max(float(1 / (1 + (total / 0.1) ** 2)), 0.01)
+    return max(float(1 / (1 + (total / 0.06) ** 2)), 0.01)
 
 
 def _guess(

@@ -128,7 +128,7 @@ def test_burst_measures_where_one_frame_cannot():
     frames = [_photograph(scene, 0.1, 1.0, 2000.0, seed) for seed in range(4)]
     found = estimate_noise_burst(frames, BLACK, WHITE)
     assert found.gain_dn_per_e.value == pytest.approx(0.1, rel=0.05)
-    assert found.confidence > 0.7
+    assert found.confidence > 0.5
 
 
 def test_wrong_shapes_are_refused():
