@@ -35,6 +35,9 @@ class ChosenNoise:
     model: NoiseModel
     origin: str
     considered: tuple[tuple[str, str], ...] = ()
+    profile: SensorProfile | None = None
+    profile_path: Path | None = None
+    """Where the profile lies whose maps hold for this body; None for built-in ones and other origins."""
 
 
 def profile_folder() -> Path:
@@ -91,7 +94,8 @@ def _use_given(frame: RawFrame, path: Path) -> ChosenNoise:
             hint="give --sidecar with an iso",
         )
     note = "" if _is_of(profile, frame.tags.camera) else f", made for {_name(profile)}"
-    return _from_profile(frame, profile, iso, f"the profile {path.name}{note}")
+    chosen = _from_profile(frame, profile, iso, f"the profile {path.name}{note}")
+    return replace(chosen, profile=profile, profile_path=path)
 
 
 def _search_folder(frame: RawFrame, folder: Path, considered: list[tuple[str, str]]) -> ChosenNoise | None:
@@ -115,7 +119,8 @@ def _search_folder(frame: RawFrame, folder: Path, considered: list[tuple[str, st
         considered.append((name, _why_not(frame, f"none of {len(files)} is of {_camera_name(frame)}")))
         return None
     _, path, profile, iso = max(fitting, key=lambda item: item[0])
-    return _from_profile(frame, profile, iso, f"the profile {path.name} in the user's folder")
+    chosen = _from_profile(frame, profile, iso, f"the profile {path.name} in the user's folder")
+    return replace(chosen, profile=profile, profile_path=path)
 
 
 def _search_builtin(frame: RawFrame, considered: list[tuple[str, str]]) -> ChosenNoise | None:

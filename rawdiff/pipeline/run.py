@@ -25,6 +25,7 @@ from rawdiff.pipeline.outputs import (
     write_linear,
     write_pictures,
 )
+from rawdiff.pipeline.profile_maps import apply_profile_maps
 from rawdiff.pipeline.provenance import describe_noise, describe_run, describe_source, write_record
 from rawdiff.raw.frame import LinearFrame, RawFrame
 from rawdiff.raw.image import ExposureMap
@@ -81,9 +82,10 @@ def process_item(
             record["applied"] = _finish_linear(frame, config, place)
         else:
             # The frame as read is let go here: of a large one there is no room for two.
+            frame, maps = apply_profile_maps(frame, chosen)
             frame, corrections = correct_frame(frame, chosen.model)
             applied = _finish_mosaic(frame, chosen, ExposureMap(), recipe, config, place)
-            record["applied"] = asdict(corrections) | applied
+            record["applied"] = {"profile_maps": asdict(maps), **asdict(corrections), **applied}
     path = folder / f"{place.stem}.json"
     write_record(path, record, overwrite)
     place.announce("provenance", path)
