@@ -52,7 +52,7 @@ RECIPES: dict[str, Recipe] = {
             denoise=mmse.denoise,
             halo=mmse.HALO,
             align=mmse.ALIGN,
-            tile=512,
+            tile=1024,
             weights=mmse.WEIGHTS,
         ),
         Recipe(
