@@ -15,6 +15,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import stdtrit
 
 from rawdiff_calibration.measure import Measured
 
@@ -48,8 +49,8 @@ class Step:
 class Segment:
     """One straight piece: value (or its log) = intercept + slope * log(iso / 100).
 
-    `spread` is the rms residual; `covariance` that of intercept and slope; `iso_min` to `iso_max` is the
-    range of the points that made it.
+    `spread` is the rms residual, widened where few points made it; `covariance` that of intercept and slope;
+    `iso_min` to `iso_max` is the range of the points that made it.
     """
 
     iso_min: float
@@ -192,6 +193,8 @@ def _fit_pieces(
             break
         residual = y - design @ solution
         spread = math.sqrt(max(float(residual @ residual) / free - float(np.mean(error**2)), 0.0))
+    if free > 0:  # few points know their own scatter badly: Student's 68.3 % interval
+        spread *= float(stdtrit(free, 0.841345))
     return [
         (float(solution[i]), float(solution[-1]), covariance[np.ix_([i, pieces], [i, pieces])], spread)
         for i in range(pieces)

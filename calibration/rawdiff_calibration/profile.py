@@ -226,13 +226,19 @@ def _follow(colors: ThreeFigures | None, of: Measured | None, to: Measured) -> T
 
 
 def _bend(law: Law, points: list[tuple[float, Measured]], iso: float) -> Measured:
-    """Law times (or plus) the neighbours' residual, interpolated in log ISO within one piece."""
+    """Law times (or plus) the neighbours' residual, interpolated in log ISO within one piece.
+
+    Beyond the last neighbour its residual is carried on, and half of it added to the law's error.
+    """
     base = law.at(iso)
     mine = [point for point in points if law.index(point[0]) == law.index(iso) and _fits(law, point[1])]
     below = [point for point in mine if point[0] < iso]
     above = [point for point in mine if point[0] > iso]
-    if not below or not above:
+    if not mine:
         return base
+    if not below or not above:
+        value = _carry(law, base.value, (below or above)[-1 if below else 0])
+        return Measured(value, math.hypot(base.se, (value - base.value) / 2))
     (iso0, left), (iso1, right) = below[-1], above[0]
     t = math.log(iso / iso0) / math.log(iso1 / iso0)
     bridge = law.segments[law.index(iso)].spread * math.sqrt(6 * t * (1 - t))
@@ -246,6 +252,13 @@ def _bend(law: Law, points: list[tuple[float, Measured]], iso: float) -> Measure
     value = base.value * math.exp(sum(ends))
     errors = ((1 - t) * left.se / left.value, t * right.se / right.value, bridge)
     return Measured(value, value * _norm(*errors))
+
+
+def _carry(law: Law, value: float, neighbour: tuple[float, Measured]) -> float:
+    """Shift the law's value to go on from the last measured setting without a jump."""
+    iso, figure = neighbour
+    expected = law.at(iso).value
+    return value + figure.value - expected if law.form == "linear" else value * figure.value / expected
 
 
 def _fits(law: Law, figure: Measured) -> bool:

@@ -78,7 +78,7 @@ def draw_plot(series: Sequence[Series], axes: Axes) -> str:
             f'<rect x="{_LEFT}" y="{top:.1f}" width="{width}" height="{bottom - top:.1f}" class="band"/>'
         )
     body += [_draw_series(one, x, y) for one in shown]
-    body.append(_legend([one for one in series if one.label], axes))
+    body.append(_legend([one for one in series if one.label]))
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {axes.width} {axes.height}" '
         f'width="{axes.width}" height="{axes.height}" role="img">{"".join(body)}</svg>'
@@ -207,8 +207,12 @@ def _draw_series(series: Series, x: _Scale, y: _Scale) -> str:
     return "".join(parts)
 
 
-def _legend(series: Sequence[Series], axes: Axes) -> str:
-    parts = []
+def _legend(series: Sequence[Series]) -> str:
+    if not series:
+        return ""
+    width = 34 + 6.2 * max(len(one.label) for one in series)
+    size = f'width="{width:.0f}" height="{15 * len(series) + 4}"'
+    parts = [f'<rect x="{_LEFT + 4}" y="{_TOP + 2}" {size} fill="#fff" opacity=".8"/>']
     for row, one in enumerate(series):
         at = _TOP + 14 + 15 * row
         if one.kind == "line":

@@ -42,6 +42,14 @@ def test_interpolation_follows_the_law_and_bends_through_the_neighbours():
     assert close == pytest.approx(reads[400.0], rel=0.01), "no jump beside a measured setting"
 
 
+def test_there_is_no_jump_beyond_the_last_measured_setting():
+    reads = {100.0: 1.5, 400.0: 1.5 * 4**0.7, 1600.0: 1.5 * 16**0.7, 6400.0: 1.5 * 64**0.7 * 1.3}
+    entries = tuple(_entry(iso, read) for iso, read in reads.items())
+    profile = SensorProfile.assemble(ProfileCamera("A", "B"), ProfileLevels(None, None), entries)
+    for last, beyond in ((6400.0, 6450.0), (100.0, 99.0)):
+        assert profile.noise_model(beyond).read_noise_dn[0] == pytest.approx(reads[last], rel=0.02)
+
+
 def test_error_grows_between_and_beyond_the_measured_settings():
     rng = np.random.default_rng(3)
     entries = tuple(
