@@ -63,7 +63,10 @@ def calibrate(
             _check(speaker, check, [examine_frame(path, iso, part) for path in _find(frames or [])])
             return
         if frames:
-            raise ConfigurationError(f"what is '{frames[0]}'?", hint="give frames with --flats and --darks")
+            raise ConfigurationError(
+                f"'{frames[0]}' is neither flat nor dark",
+                hint="put patterns in quotes: --flats 'flats/*.NEF'",
+            )
         if output is None:
             raise ConfigurationError("no profile to write", hint="-o PROFILE.json")
         lit, dark = (

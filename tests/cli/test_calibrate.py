@@ -125,6 +125,12 @@ def test_existing_profile_is_kept_unless_told(copied):
     assert _run(*arguments, "--overwrite").exit_code == 0 and load_profile(out)
 
 
+def test_pattern_that_the_shell_has_expanded_is_explained(frames):
+    flats = sorted((frames / "flats").glob("*.npy"))
+    result = _run("--flats", flats[0], *flats[1:3], "-o", "p.json")
+    assert result.exit_code == 2 and "quotes" in result.stderr
+
+
 def test_check_of_the_own_profile_is_good(calibrated, frames):
     result = _run("--check", calibrated[0] / "acme.json", frames / "flats", frames / "darks")
     assert result.exit_code == 0, result.output
