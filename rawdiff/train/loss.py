@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from rawdiff.physics.encoding import VarianceStabilised
 from rawdiff.train.synthesis import Batch
 
-_RELATIVE_FROM = 0.25
-"""Errors well below this many noise variances count alike, errors above it by their ratio."""
+_RELATIVE_FROM = 0.05
+"""Errors well below this many noise variances count as they are, errors above it by their ratio. What can be
+left of the noise in dark smooth frames is a few hundredths of it, and those are what the product is for."""
 
 
 def stabilised_states(batch: Batch, generator: torch.Generator) -> tuple[Tensor, Tensor, VarianceStabilised]:
