@@ -18,11 +18,13 @@ from torch.nn.functional import avg_pool2d, pad
 from rawdiff.burst.motion import (
     GlobalMotion,
     correlate_phase,
+    fixed_sum,
     gradients,
     look_up,
     pixel_grid,
     reduce_by,
     refine_global,
+    tells_motion,
 )
 
 TILE, STRIDE = 32, 16
@@ -37,6 +39,7 @@ _REFINEMENTS = 3
 _GAIN_NEEDED = 25.0
 """A tile leaves the frame's motion for a searched vector when chi-square falls by this."""
 _MISFIT_LEFT = 0.6
+_WITHIN = 1.2
 CLIP = 0.95
 """Share of white above which a pixel counts as clipped."""
 
@@ -57,13 +60,15 @@ class Grey:
 class Alignment:
     """Where each tile went: `field` `[Ty, Tx, 2]` (down, right) in packed pixels, tiles as `TILE`, `STRIDE`.
 
-    `residual` is the mean squared stabilised difference after alignment over what noise gives: 1 where the
-    frames agree.
+    `residual` is the mean squared stabilised difference of the typical tile over what noise gives: 1 where
+    the frames agree, more where detail finer than the pixels differs from frame to frame. `unexplained` is
+    the share of what both frames show beyond noise that does not agree: 0 for the same scene, 1 for another.
     """
 
     field: Tensor
     motion: GlobalMotion
     residual: float
+    unexplained: float
 
 
 def stabilised_grey(planes: Tensor, gain: Tensor, sigma: Tensor, exposure: float, ceiling: float) -> Grey:
@@ -100,15 +105,23 @@ def align_frame(reference: Grey, alternate: Grey) -> Alignment:
     field, misfit = _search_unexplained(ours, theirs, field, misfit, noise)
     known = torch.isfinite(misfit)
     residual = float(misfit[known].median()) if bool(known.any()) else float("inf")
-    return Alignment(field * _MIDDLE, motion.scaled(_MIDDLE), residual)
+    unexplained = _unexplained(ours, theirs, field, noise)
+    return Alignment(field * _MIDDLE, motion.scaled(_MIDDLE), residual, unexplained)
 
 
 def find_global(reference: Grey, alternate: Grey) -> GlobalMotion:
-    """The frame's own shift and rotation, from coarse to fine, in pixels of the half-size grid."""
+    """The frame's own shift and rotation, from coarse to fine, in pixels of the half-size grid.
+
+    A level whose picture holds nothing beyond noise is passed over.
+    """
     noise = float((reference.noise**2 + alternate.noise**2) ** 0.5)
     small = [grey.reduced(_COARSE) for grey in (reference, alternate)]
-    motion = correlate_phase(*small)
-    motion = refine_global(small[0], small[1], motion, noise / _COARSE).scaled(_COARSE / _MIDDLE)
+    motion = GlobalMotion()
+    if tells_motion(small[0], reference.noise / _COARSE):
+        motion = refine_global(small[0], small[1], correlate_phase(*small), noise / _COARSE)
+        motion = motion.scaled(_COARSE / _MIDDLE)
+    if not tells_motion(reference.reduced(_MIDDLE), reference.noise / _MIDDLE):
+        return motion
     middle = [grey.reduced(_MIDDLE) for grey in (reference, alternate)]
     return refine_global(middle[0], middle[1], motion, noise / _MIDDLE)
 
@@ -179,6 +192,8 @@ def _departure(a: Tensor, c: Tensor, push_y: Tensor, push_x: Tensor) -> float:
     ratios = torch.cat([(push_y**2 / a.clamp(min=1e-12)).ravel(), (push_x**2 / c.clamp(min=1e-12)).ravel()])
     information = torch.cat([a.ravel(), c.ravel()])
     told = information > information.median()
+    if not bool(told.any()):
+        return _SMALLEST_DEPARTURE**2
     excess = float(ratios[told].median()) / _CHI_SQUARE_MEDIAN - 1
     return max(excess / float(information[told].median()), _SMALLEST_DEPARTURE**2)
 
@@ -215,3 +230,28 @@ def _misfit(reference: Tensor, alternate: Tensor, field: Tensor, noise: float) -
     squares = _tile_sums(inside * ((reference - seen) / noise) ** 2)
     counts = _tile_sums(inside.float())
     return torch.where(counts > _STRIDE**2, squares / counts.clamp(min=1), torch.inf)
+
+
+def _unexplained(reference: Tensor, alternate: Tensor, field: Tensor, noise: float) -> float:
+    """Squared difference beyond noise over that of unrelated frames, s_1^2 + s_2^2 + (m_1 - m_2)^2.
+
+    m and s^2 are a frame's mean and its variance beyond noise. 0 where the difference is within `_WITHIN` of
+    noise alone: then nothing tells the frames apart. 1 where they overlap by less than a quarter.
+    """
+    height, width = reference.shape
+    y, x = pixel_grid(height, width)
+    spread = spread_field(field, height, width, _TILE, _STRIDE)
+    seen, inside = look_up(alternate, y + spread[0], x + spread[1])
+    count = fixed_sum(inside.float())
+    if count < reference.numel() / 4:
+        return 1.0
+    means = [fixed_sum(inside * image) / count for image in (reference, seen)]
+    squares = [
+        fixed_sum(inside * (image - mean) ** 2) for image, mean in zip((reference, seen), means, strict=True)
+    ]
+    difference = fixed_sum(inside * (reference - seen) ** 2) / count
+    unrelated = sum(squares) / count + (means[0] - means[1]) ** 2
+    if difference < _WITHIN * noise**2:
+        return 0.0
+    excess = difference - noise**2
+    return excess / max(unrelated - noise**2, excess)

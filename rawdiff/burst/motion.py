@@ -8,6 +8,7 @@ packed pixels.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +18,9 @@ from torch.nn.functional import avg_pool2d, grid_sample
 _STEPS = 12
 _STILL = 0.005
 _ROBUST = 3.0
+_SLOPE_OF_NOISE = 1 / 27
+"""Variance of a slope of `gradients` where pixels are independent and of variance 1: 12 / 81 / 4."""
+_SIGNIFICANT = 6.0
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,8 @@ def correlate_phase(reference: Tensor, alternate: Tensor) -> GlobalMotion:
     """Whole-pixel shift by phase correlation of two windowed images of one size (Kuglin & Hines 1975)."""
     height, width = reference.shape
     window = torch.hann_window(height, periodic=False)[:, None] * torch.hann_window(width, periodic=False)
-    spectra = [torch.fft.rfft2((image - image.mean()) * window) for image in (reference, alternate)]
+    pair = (reference, alternate)
+    spectra = [torch.fft.rfft2((image - fixed_sum(image) / image.numel()) * window) for image in pair]
     cross = spectra[1] * spectra[0].conj()
     # The root keeps strong frequencies somewhat above those that hold noise alone.
     peak = int(torch.fft.irfft2(cross / (cross.abs().sqrt() + 1e-9), s=(height, width)).argmax())
@@ -67,6 +72,19 @@ def correlate_phase(reference: Tensor, alternate: Tensor) -> GlobalMotion:
         float(down - height if down > height // 2 else down),
         float(right - width if right > width // 2 else right),
     )
+
+
+def tells_motion(image: Tensor, noise: float) -> bool:
+    """Whether an image has slopes beyond those of its noise: without any, matching follows the noise.
+
+    Squares of slopes have a variance of 2; each is correlated with about nine neighbours.
+    """
+    slopes = torch.stack(gradients(image))[:, 1:-1, 1:-1]
+    if slopes.numel() == 0:
+        return False
+    count = slopes.numel()
+    excess = fixed_sum((slopes**2).flatten(0, 1)) / (count * noise**2 * _SLOPE_OF_NOISE) - 1
+    return excess > _SIGNIFICANT * math.sqrt(18 / count)
 
 
 def refine_global(reference: Tensor, alternate: Tensor, motion: GlobalMotion, noise: float) -> GlobalMotion:
@@ -84,20 +102,29 @@ def refine_global(reference: Tensor, alternate: Tensor, motion: GlobalMotion, no
     from_middle_y, from_middle_x = y - (height - 1) / 2, x - (width - 1) / 2
     turn = slope_y * from_middle_x - slope_x * from_middle_y
     columns = (slope_y, slope_x, turn)
+    normal = torch.zeros(3, 3, dtype=torch.float64)
     for _ in range(_STEPS):
         down, right = motion.vectors(y, x, (height, width))
         seen, inside = look_up(alternate, y + down, x + right)
         error = reference - seen
         weight = inside / (1 + (error / (_ROBUST * noise)) ** 2)
-        normal = torch.tensor([[float((weight * a * b).sum()) for b in columns] for a in columns])
-        side = torch.tensor([float((weight * a * error).sum()) for a in columns])
-        if not float(torch.linalg.det(normal.double())) > 0:
+        weighted = [weight * column for column in columns]
+        for i in range(3):
+            for j in range(i + 1):
+                normal[i, j] = normal[j, i] = fixed_sum(weighted[i] * columns[j])
+        side = torch.tensor([fixed_sum(column * error) for column in weighted], dtype=torch.float64)
+        if not float(torch.linalg.det(normal)) > 0:
             return motion
-        step = torch.linalg.solve(normal.double(), side.double()).tolist()
+        step = torch.linalg.solve(normal, side).tolist()
         motion = GlobalMotion(motion.down + step[0], motion.right + step[1], motion.rotation + step[2])
         if max(abs(step[0]), abs(step[1]), abs(step[2]) * max(height, width) / 2) < _STILL:
             break
     return motion
+
+
+def fixed_sum(image: Tensor) -> float:
+    """Sum of `[H, W]` in float64, row by row: the same bits with any number of threads."""
+    return float(image.sum(dim=1, dtype=torch.float64).sum())
 
 
 def gradients(image: Tensor) -> tuple[Tensor, Tensor]:
