@@ -49,6 +49,7 @@ def train(
     """Train a denoiser; kill it at any time and go on with --resume.
 
     The folder holds state.pt (to resume), log.jsonl and curves.svg, RECIPE.safetensors and its model card.
+    A run that was finished by --cooldown goes on at the full rate.
     Photographs marked `held_out` in photographs.json never train; they are what the log's PSNR is of.
     """
     from rawdiff.simulate.cameras import NAMES, find
@@ -71,6 +72,7 @@ def train(
             plan = replace(plan, synthesis=replace(plan.synthesis, left_out=index))
         photographs = list_photographs(photos)
         run = Run(plan, photographs, out, resume)
+        run.reopen()
         if cooldown:
             run.begin_cooldown(cooldown)
 

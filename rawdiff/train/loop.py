@@ -100,6 +100,11 @@ class Run:
         if self.progress.cooldown_from is None:
             self.progress.cooldown_from, self.progress.cooldown_steps = self.progress.step, steps
 
+    def reopen(self) -> None:
+        """Go on after a finished cooldown at the full learning rate."""
+        if self.finished():
+            self.progress.cooldown_from, self.progress.cooldown_steps = None, 0
+
     def learning_rate(self) -> float:
         """Of the next step."""
         step, plan = self.progress.step, self.plan

@@ -105,6 +105,9 @@ def test_a_run_leaves_weights_curves_and_a_card(photographs: list[Photograph], t
     assert (tmp_path / "curves.svg").read_text().count(
         "<polyline"
     ) == 1 + 4  # error; 2 sharpnesses x 2 ratios
+    again = Run(TINY, photographs, tmp_path, resume=True, side=32)
+    again.reopen()
+    assert again.learning_rate() == TINY.learning_rate
     card = write_card(run, photographs, "rawdiff train mmse").read_text()
     for fact in ("CC-BY-4.0", "somebody", "kept.png | CC0-1.0 | nobody | validation", "4 steps", "sharp-100"):
         assert fact in card
