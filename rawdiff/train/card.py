@@ -32,6 +32,10 @@ def write_card(run: Run, photographs: Sequence[Photograph], command: str) -> Pat
 def _head(run: Run, weights: Path, command: str) -> str:
     progress = run.progress
     cooled = "cooled down to rate 0" if run.finished() else "at the full learning rate, averaged weights"
+    phases = ", ".join(
+        f"from step {start:,} batches of {batch} patches of {side}x{side} packed pixels"
+        for start, batch, side in progress.phases
+    )
     return "\n".join(
         [
             f"# {run.plan.recipe}",
@@ -39,8 +43,7 @@ def _head(run: Run, weights: Path, command: str) -> str:
             f"- architecture: {run.task.architecture}, {count_parameters(run.network):,} parameters, "
             "stored in half precision",
             f"- identity: sha256 {identity(weights)}",
-            f"- trained: {progress.step:,} steps of {run.plan.batch} samples of {run.plan.side}x"
-            f"{run.plan.side} packed pixels, {progress.seconds / 3600:.2f} h on a CPU, {cooled}",
+            f"- trained: {progress.step:,} steps, {progress.seconds / 3600:.2f} h on a CPU, {cooled}; {phases}",
             f"- seed: {run.plan.seed}; rawdiff {__version__}",
             f"- command: `{command}`",
             "- licence: that of rawdiff; the photographs' own licences are listed below",

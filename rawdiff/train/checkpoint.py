@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -27,12 +27,14 @@ class Progress:
         seconds: time spent on them, over all sittings.
         cooldown_from: step at which the learning rate began to fall, or None.
         cooldown_steps: steps it takes to reach zero.
+        phases: first step, batch and side of each stretch with the same patches.
     """
 
     step: int = 0
     seconds: float = 0.0
     cooldown_from: int | None = None
     cooldown_steps: int = 0
+    phases: list[list[int]] = field(default_factory=list)
 
 
 def save_state(

@@ -75,6 +75,8 @@ class Run:
         self.progress = Progress()
         if state is not None:
             self._restore(state)
+        if [phase[1:] for phase in self.progress.phases[-1:]] != [[plan.batch, plan.side]]:
+            self.progress.phases.append([self.progress.step, plan.batch, plan.side])
 
     def _restore(self, state: dict[str, Any]) -> None:
         self.network.load_state_dict(state["network"])

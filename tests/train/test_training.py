@@ -123,6 +123,7 @@ def test_a_run_is_not_mistaken_for_another(photographs: list[Photograph], tmp_pa
         Run(replace(TINY, seed=2), photographs, tmp_path / "a", resume=True, side=32)
     larger = Run(replace(TINY, batch=1, side=24), photographs, tmp_path / "a", resume=True, side=32)
     assert larger.step() > 0
+    assert larger.progress.phases == [[0, 2, 16], [0, 1, 24]]
     (tmp_path / "a" / "state.pt").write_bytes(b"short")
     with pytest.raises(DamagedFileError):
         Run(TINY, photographs, tmp_path / "a", resume=True, side=32)
