@@ -43,7 +43,8 @@ def _head(run: Run, weights: Path, command: str) -> str:
             f"- architecture: {run.task.architecture}, {count_parameters(run.network):,} parameters, "
             "stored in half precision",
             f"- identity: sha256 {identity(weights)}",
-            f"- trained: {progress.step:,} steps, {progress.seconds / 3600:.2f} h on a CPU, {cooled}; {phases}",
+            f"- trained: {progress.step:,} steps, {progress.seconds / 3600:.2f} h on a CPU, {cooled}; "
+            f"{phases}",
             f"- seed: {run.plan.seed}; rawdiff {__version__}",
             f"- command: `{command}`",
             "- licence: that of rawdiff; the photographs' own licences are listed below",
