@@ -24,7 +24,7 @@ from rawdiff.diffusion.step import keep_all, keep_eta, keep_markov
 
 MEAN = torch.tensor([0.5, 0.3], dtype=torch.float64)
 COVARIANCE = torch.tensor([[0.25, 0.15], [0.15, 0.16]], dtype=torch.float64)
-N = 40_000
+N = 10_000
 
 
 def posterior(y: torch.Tensor, variance: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

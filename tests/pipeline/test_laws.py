@@ -56,7 +56,8 @@ def test_tiles_do_not_show(recipe: Recipe) -> None:
     frame = textured_frame()
     whole = denoise_frame(frame, NOISE, recipe, 1.0)
     step = 1 / 65535
-    for tile in (64, 128, 256):
+    # A network's tiles are rounded up to its grid of 64 packed pixels: 64 and 128 are one cut.
+    for tile in (64, 128, 256) if recipe.weights is None else (64, 256):
         tiled = denoise_frame(frame, NOISE, recipe, 1.0, tile=tile)
         if recipe.weights is None:
             assert torch.equal(whole, tiled), f"tiles of {tile} give other bits"
