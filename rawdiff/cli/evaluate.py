@@ -12,13 +12,15 @@ import typer
 from rawdiff.errors import ConfigurationError, RawdiffError
 
 if TYPE_CHECKING:
+    from rawdiff.report.burst_suite import BurstResult
     from rawdiff.report.denoise_suite import Denoise, SuiteResult
+    from rawdiff.train.photographs import Photograph
 
 _CAMERAS = "SonyA7S2,NikonD850,CanonEOS5D4,CanonEOS70D"
 
 
 def evaluate(
-    suite: str = typer.Argument(..., help="What to measure: denoise."),
+    suite: str = typer.Argument(..., help="What to measure: denoise or burst."),
     photos: Path = typer.Option(..., "--photos", help="Folder of photographs, or a photographs.json."),
     methods: str = typer.Option("", "--methods", help="Comma-separated; all that can run where empty."),
     cameras: str = typer.Option(_CAMERAS, "--cameras", help="Comma-separated."),
@@ -29,23 +31,28 @@ def evaluate(
     as_json: bool = typer.Option(False, "--json", help="One JSON object on stdout instead of the table."),
     debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
 ) -> None:
-    """Make photographs dark with published cameras, denoise them by every method, print the table.
+    """Make photographs dark with published cameras, denoise or merge them by every method, print the table.
 
-    Of a photographs.json those marked `held_out` are used, of a folder all.
+    Of a photographs.json those marked `held_out` are used, of a folder all. The burst suite shakes, moves
+    and brackets them with the first of the cameras, and has no ratios: 400 and 60 electrons at white.
     """
     from rawdiff.report.denoise_suite import conditions, run_suite
     from rawdiff.train.photographs import list_photographs
 
     try:
-        if suite != "denoise":
-            raise ConfigurationError(f"there is no suite '{suite}'", hint="denoise")
+        if suite not in ("denoise", "burst"):
+            raise ConfigurationError(f"there is no suite '{suite}'", hint="denoise or burst")
         listed = list_photographs(photos)
         chosen = [p for p in listed if p.held_out] or listed
         chosen = chosen[:limit] if limit > 0 else chosen
+        names = [name for name in cameras.split(",") if name]
+        if suite == "burst":
+            _show_burst(_run_burst(chosen, methods, names, iso), json_file, as_json)
+            return
         found = run_suite(
             chosen,
             _choose(methods),
-            conditions([name for name in cameras.split(",") if name], iso),
+            conditions(names, iso),
             _numbers(ratios),
             on_case=lambda case: print(case, file=sys.stderr),
         )
@@ -57,6 +64,40 @@ def evaluate(
     if json_file is not None:
         json_file.write_text(json.dumps(found.as_json(), indent=1) + "\n", encoding="utf-8")
     print(json.dumps(found.as_json()) if as_json else _table(found))
+
+
+def _run_burst(photographs: list[Photograph], methods: str, cameras: list[str], iso: float) -> BurstResult:
+    """The burst suite with the recipes asked for, or all of them."""
+    from rawdiff.recipes.catalog import RECIPES, find_recipe
+    from rawdiff.report.burst_suite import run_suite
+
+    if not cameras:
+        raise ConfigurationError("the burst suite needs a camera", hint="--cameras SonyA7S2")
+    names = [name for name in methods.split(",") if name] or [*RECIPES]
+    chosen = {name: find_recipe(name).denoise for name in names}
+    return run_suite(
+        photographs, chosen, camera=cameras[0], iso=iso, on_case=lambda case: print(case, file=sys.stderr)
+    )
+
+
+def _show_burst(found: BurstResult, json_file: Path | None, as_json: bool) -> None:
+    if json_file is not None:
+        json_file.write_text(json.dumps(found.as_json(), indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(found.as_json()) if as_json else _burst_table(found))
+
+
+def _burst_table(found: BurstResult) -> str:
+    lines, heading = [], ""
+    count = len({row.photograph for row in found.rows})
+    for row in sorted(found.means(), key=lambda row: (row.case, row.sharpness, -row.white_e, row.frames)):
+        at = f"\n{row.case}, {row.sharpness}, {row.white_e:g} e- at white; mean of {count} photographs"
+        lines += [at] if at != heading else []
+        heading = at
+        lines.append(f"  {row.frames:2} frames")
+        lines += [f"    {name:32} {value:8.3f}" for name, value in row.figures.items()]
+    lines.append("\nCPU seconds per megapixel and alternate frame")
+    lines += [f"  {work:16} {seconds:8.3f}" for work, seconds in found.seconds_per_mp.items()]
+    return "\n".join(lines)
 
 
 def _choose(names: str) -> dict[str, Denoise]:
