@@ -30,8 +30,13 @@ PHOTOGRAPH = Path(__file__).parent / "photographs" / "friends.jpg"
 _BAND = 512
 
 
-def write_large_dng(path: Path, megapixels: float, seed: int = 0) -> tuple[int, int]:
-    """Write a dark DNG of about so many megapixels: the photograph mirrored into rows and columns."""
+def write_large_dng(
+    path: Path, megapixels: float, seed: int = 0, shift: tuple[int, int] = (0, 0)
+) -> tuple[int, int]:
+    """Write a dark DNG of about so many megapixels: the photograph mirrored into rows and columns.
+
+    `shift` moves the view by so many cells down and across.
+    """
     camera, plan = find("SonyA7S2"), BurstPlan(find("SonyA7S2"), 3200, 100)
     noise = camera.noise_model(plan.iso)
     tile = mosaic(to_camera_rgb(load_photograph(PHOTOGRAPH), camera)[:, :1024, :1024])
@@ -41,9 +46,9 @@ def write_large_dng(path: Path, megapixels: float, seed: int = 0) -> tuple[int, 
     width = int(megapixels * 1e6 / height) // 4 * 4
     generator = torch.Generator().manual_seed(seed)
     image = np.empty((height, width), np.uint16)
-    columns = torch.arange(width) % double.shape[1]
+    columns = (torch.arange(width) + 2 * shift[1]) % double.shape[1]
     for top in range(0, height, _BAND):
-        rows = torch.arange(top, min(top + _BAND, height)) % double.shape[0]
+        rows = (torch.arange(top, min(top + _BAND, height)) + 2 * shift[0]) % double.shape[0]
         clean = double[rows][:, columns]
         dn = capture(clean, noise, camera.black_dn, camera.white_dn, plan.ratio, generator)
         image[top : top + dn.shape[0]] = dn.numpy().astype(np.uint16)
