@@ -37,7 +37,7 @@ def process(
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the results.")],
     recipe: Annotated[
         str, typer.Option(help="How to denoise; see `rawdiff recipes`.", rich_help_panel=_DENOISE)
-    ] = "wavelet-shrink",
+    ] = "mmse",
     strength: Annotated[
         float, typer.Option(help="0 leaves the noise, 1 removes it.", rich_help_panel=_DENOISE)
     ] = 1.0,

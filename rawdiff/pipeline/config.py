@@ -30,7 +30,7 @@ class ProcessConfig:
         ConfigurationError: a value outside its range.
     """
 
-    recipe: str = "wavelet-shrink"
+    recipe: str = "mmse"
     strength: float = 1.0
     seed: int = 0
     steps: int | None = None

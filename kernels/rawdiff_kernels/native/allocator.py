@@ -9,12 +9,16 @@ _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
 
 
-def tune_allocator() -> bool:
+def tune_allocator(largest: int = 1 << 30, kept: int = 2**31 - 1) -> bool:
     """Let freed image-sized blocks be used again instead of going back to the kernel.
 
     By default glibc maps every large tensor anew, and each of its pages faults on first touch; kept blocks
     make torch's eager elementwise code several times faster. The process keeps its peak memory. Meant for
     the start of a program that owns the process (a command line), not for a library's import.
+
+    Args:
+        largest: blocks up to so many bytes are kept, larger ones go back to the kernel.
+        kept: free bytes at the top of the heap beyond which it is given back.
 
     Returns:
         Whether the C library took the settings; False on another libc, where nothing is changed.
@@ -29,6 +33,4 @@ def tune_allocator() -> bool:
         return False
     mallopt.argtypes = [ctypes.c_int, ctypes.c_int]
     mallopt.restype = ctypes.c_int
-    kept = mallopt(_M_MMAP_THRESHOLD, 1 << 30)
-    untrimmed = mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
-    return bool(kept and untrimmed)
+    return bool(mallopt(_M_MMAP_THRESHOLD, largest) and mallopt(_M_TRIM_THRESHOLD, kept))
