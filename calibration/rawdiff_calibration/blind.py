@@ -7,7 +7,7 @@ block's smoothness is judged mostly in the *other* planes at the same place. Tex
 planes, noise is not, so the choice does not favour blocks that happen to be quiet.
 
 Known weakness: what looks like white noise in the scene itself (grain, sensor noise of a photograph that was
-rendered into the scene) counts as noise; heavy tails make the read noise 2-6 % low.
+rendered into the scene) counts as noise; heavy tails make the read noise 2-8 % low.
 """
 
 from __future__ import annotations

@@ -157,8 +157,9 @@ class IsoCalibration:
             return None
         dark_map = self._darks.offset_map_dn if self._darks else None
         known = self._darks.defect_map if self._darks else None
+        dsnu = self._darks.dsnu_dn if self._darks else None
         try:
-            return self._flats.solve(dark_map, known)
+            return self._flats.solve(dark_map, known, dsnu)
         except CalibrationError as problem:
             self._notes.append(f"no response and shading: {problem}")
             return None

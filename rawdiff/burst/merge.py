@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import torch
 from rawdiff_kernels import merge as merge_kernel
-from scipy.stats import chi2
+from scipy.special import chdtri
 from torch import Tensor
 from torch.nn.functional import max_pool2d
 
@@ -99,7 +99,7 @@ class Merge:
             frame.exposure,
             _WIDE_RADIUS,
         )
-        alarm = (shift * _PLANES > float(chi2.isf(WIDE_FALSE_ALARM, _PLANES))).to(shift.dtype)
+        alarm = (shift * _PLANES > float(chdtri(_PLANES, WIDE_FALSE_ALARM))).to(shift.dtype)
         # Half a window around: an object's edge is as wrong as its middle.
         side = 2 * (_WIDE_RADIUS // 2) + 1
         return max_pool2d(alarm[None, None], side, stride=1, padding=side // 2)[0, 0] > 0

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +30,7 @@ Crop = tuple[int, int, int, int]
 """Top, left, height and width of the part that is used, whole 2x2 cells: one tap of a CCD, a chart's area."""
 
 _FITS = (".fit", ".fits", ".fts")
-_PHASES = ("RGGB", "GRBG", "GBRG", "BGGR")
+_PHASES: tuple[CfaPhase, ...] = get_args(CfaPhase)
 
 
 @dataclass(frozen=True)
@@ -184,7 +184,7 @@ def _read_array(facts: FrameFacts) -> CalibrationFrame:
     values, header = _load_array(facts.path, pixels=True)
     notes = _read_notes(facts.path)
     cfa = str(notes.get("cfa", header.get("BAYERPAT", "none"))).strip().upper()
-    phase: CfaPhase | None = next((known for known in _PHASES if known == cfa), None)  # type: ignore[assignment]
+    phase = next((known for known in _PHASES if known == cfa), None)
     if phase is None and cfa != "NONE":
         raise InputError(f"'{cfa}' is not a CFA", where=facts.path, hint="RGGB, GRBG, GBRG, BGGR or none")
     if phase is not None:
@@ -198,9 +198,10 @@ def _read_array(facts: FrameFacts) -> CalibrationFrame:
 
 
 def _load_array(path: Path, pixels: bool) -> tuple[NDArray[Any], Mapping[str, Any]]:
+    header: Mapping[str, Any] = {}
     try:
         if path.name.lower().endswith(".npy"):
-            values, header = np.load(path, mmap_mode=None if pixels else "r", allow_pickle=False), {}
+            values = np.load(path, mmap_mode=None if pixels else "r", allow_pickle=False)
         else:
             values, header = _load_fits(path)
     except (OSError, ValueError) as error:
