@@ -7,22 +7,22 @@ import hashlib
 import io
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
 from numpy.typing import NDArray
-from rawdiff_calibration.profile import SensorProfile
-from rawdiff_calibration.profile_json import profile_to_json
 
 from rawdiff.cli.console import Speaker, reporting_errors
 from rawdiff.errors import CalibrationFramesError, ConfigurationError
-from rawdiff.pipeline.calibration import Calibration, calibrate_camera
-from rawdiff.pipeline.calibration_check import check_noise_model
-from rawdiff.pipeline.calibration_frames import Crop, FrameFacts, examine_frame
 from rawdiff.pipeline.events import Event
 from rawdiff.raw.atomic import write_whole
-from rawdiff.report.calibration import render_calibration
+
+if TYPE_CHECKING:  # what only this command needs is imported when it runs: the others start sooner
+    from rawdiff_calibration.profile import SensorProfile
+
+    from rawdiff.pipeline.calibration import Calibration
+    from rawdiff.pipeline.calibration_frames import Crop, FrameFacts
 
 _MARKS = {"good": "+", "note": " ", "poor": "!"}
 
@@ -56,6 +56,9 @@ def calibrate(
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
 ) -> None:
     """Calibrate a sensor from flats and darks, or check a profile against frames."""
+    from rawdiff.pipeline.calibration import calibrate_camera
+    from rawdiff.pipeline.calibration_frames import examine_frame
+
     speaker = Speaker(as_json)
     with reporting_errors(speaker, debug):
         part = None if crop is None else _parse_crop(crop)
@@ -137,6 +140,10 @@ def _write(
     done: Calibration, output: Path, report: Path | None, overwrite: bool, originals: list[Path]
 ) -> SensorProfile:
     """Write maps, profile and report, each whole; return the profile as written."""
+    from rawdiff_calibration.profile_json import profile_to_json
+
+    from rawdiff.report.calibration import render_calibration
+
     arrays = output.with_suffix(".npz")
     packed = _pack(done.maps)
     with write_whole(arrays, overwrite, originals) as part:
@@ -182,6 +189,8 @@ def _say(speaker: Speaker, profile: SensorProfile, done: Calibration, targets: l
 
 def _check(speaker: Speaker, check: str, facts: list[FrameFacts]) -> None:
     """Judge a profile, or the files' NoiseProfile tags; exit code 4 where it does not hold."""
+    from rawdiff.pipeline.calibration_check import check_noise_model
+
     if not facts:
         raise ConfigurationError("no frames to judge by", hint="rawdiff calibrate --check PROFILE FRAMES...")
     profile = None if check == "tag" else Path(check)

@@ -52,7 +52,7 @@ RECIPES: dict[str, Recipe] = {
             denoise=mmse.denoise,
             halo=mmse.HALO,
             align=mmse.ALIGN,
-            tile=1024,
+            tile=1536,
             weights=mmse.WEIGHTS,
         ),
         Recipe(
