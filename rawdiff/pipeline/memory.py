@@ -1,39 +1,42 @@
-"""How much memory a photograph takes, said before it is begun."""
+"""How much memory a photograph takes: said before it is begun, and kept to by smaller tiles."""
 
 from __future__ import annotations
 
 from rawdiff.errors import ConfigurationError
 from rawdiff.pipeline.config import Format, ProcessConfig
+from rawdiff.recipes.catalog import Recipe
 
-_FIXED_BYTES = 650_000_000
-"""Libraries, a network, the tiles and bands in work: what small frames take too."""
-_BYTES_PER_PIXEL = 8.5
-"""The mosaic and its clean copy, both float32, with what is left of their making."""
-_FOR_FORMAT: dict[Format, float] = {"jpeg": 4.0, "tiff": 0.5, "dng": 5.0, "linear-dng": 12.5}
+_LIBRARIES = 400_000_000
+_BANDS = 150_000_000
+_DENOISING = 8.5
+"""Bytes per pixel while denoising: the mosaic and its clean copy, both float32."""
+_CLEAN = 4.3
+_FOR_FORMAT: dict[Format, float] = {"jpeg": 8.0, "tiff": 1.0, "dng": 9.0, "linear-dng": 13.0}
 """Bytes per pixel that an output adds while it is written; outputs follow one another."""
 
 
-def estimate_memory(pixels: int, formats: tuple[Format, ...]) -> int:
-    """Peak resident bytes of processing a frame of so many pixels, from `benchmarks.process`."""
-    return int(_FIXED_BYTES + pixels * (_BYTES_PER_PIXEL + max(_FOR_FORMAT[kind] for kind in formats)))
+def fit_tile(shape: tuple[int, int], recipe: Recipe, config: ProcessConfig) -> int:
+    """Side of the largest tile, in packed pixels, with which denoising stays within `--max-memory`.
 
-
-def check_memory(shape: tuple[int, int], config: ProcessConfig) -> None:
-    """Refuse a frame that would not fit into `--max-memory`, before work is lost on it.
-
-    Frames are worked on in bands and tiles whose size does not grow, so what counts is the frame itself
-    and its outputs.
+    The figures come from `benchmarks.process`; the result of the denoising does not depend on the side.
 
     Raises:
-        ConfigurationError: naming what the frame needs.
+        ConfigurationError: the frame or its outputs do not fit with any tile; names what they need.
     """
+    asked = recipe.tile if config.tile is None else max(config.tile // 2, 1)
     if config.max_memory_bytes is None:
-        return
-    height, width = shape
-    needed = estimate_memory(height * width, config.formats)
+        return asked
+    pixels = shape[0] * shape[1]
+    writing = _LIBRARIES + _BANDS + pixels * (_CLEAN + max(_FOR_FORMAT[kind] for kind in config.formats))
+    smallest = max(recipe.align, 64)
+    held = _LIBRARIES + pixels * _DENOISING
+    needed = max(writing, held + recipe.bytes_per_cell * (smallest + 2 * recipe.halo) ** 2)
     if needed > config.max_memory_bytes:
         raise ConfigurationError(
-            f"a frame of {height * width / 1e6:.0f} MP needs about {needed / 1e9:.1f} GB with these outputs,"
+            f"a frame of {pixels / 1e6:.0f} MP needs about {needed / 1e9:.1f} GB with these outputs,"
             f" more than the {config.max_memory_bytes / 1e9:.1f} GB allowed",
             hint="ask for one format at a time, or allow more",
         )
+    outer = ((config.max_memory_bytes - held) / recipe.bytes_per_cell) ** 0.5
+    fitting = int(outer - 2 * recipe.halo) // recipe.align * recipe.align
+    return max(min(asked, fitting), smallest)

@@ -7,6 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from rawdiff.errors import ConfigurationError
 from rawdiff.pipeline.burst import merge_files
 from rawdiff.pipeline.config import ProcessConfig
@@ -15,7 +17,7 @@ from rawdiff.pipeline.denoise import denoise_frame, residual_profile
 from rawdiff.pipeline.develop import develop_linear, develop_mosaic
 from rawdiff.pipeline.device import choose_device
 from rawdiff.pipeline.events import Event, Listener
-from rawdiff.pipeline.memory import check_memory
+from rawdiff.pipeline.memory import fit_tile
 from rawdiff.pipeline.noise_model import ChosenNoise, choose_noise_model
 from rawdiff.pipeline.outputs import (
     Destination,
@@ -72,7 +74,9 @@ def process_item(
             refuse_existing(folder, reference, config.formats)
         chosen, record["inputs"] = merged.noise, merged.record
         place = Destination(folder, reference, overwrite, listen, on_output, stem, record)
-        record["applied"] = _finish_mosaic(merged.frame, chosen, merged.exposure, recipe, config, place)
+        clean = _denoise(merged.frame, chosen, merged.exposure, recipe, config, place)
+        applied = _write_mosaic(clean, merged.frame, chosen, merged.exposure, recipe, config, place)
+        record["applied"] = applied
     else:
         frame = read_raw(frames[0], timeout_s=config.timeout_s, sidecar=config.sidecar)
         chosen = choose_noise_model(frame, config.profile, None)
@@ -81,17 +85,42 @@ def process_item(
         if isinstance(frame, LinearFrame):
             record["applied"] = _finish_linear(frame, config, place)
         else:
-            # The frame as read is let go here: of a large one there is no room for two.
+            # Each step lets the pixels before it go: of a large frame there is no room for two.
             frame, maps = apply_profile_maps(frame, chosen)
             frame, corrections = correct_frame(frame, chosen.model)
-            applied = _finish_mosaic(frame, chosen, ExposureMap(), recipe, config, place)
+            clean = _denoise(frame, chosen, ExposureMap(), recipe, config, place)
+            frame = frame.without_pixels()
+            applied = _write_mosaic(clean, frame, chosen, ExposureMap(), recipe, config, place)
             record["applied"] = {"profile_maps": asdict(maps), **asdict(corrections), **applied}
     path = folder / f"{place.stem}.json"
     write_record(path, record, overwrite)
     place.announce("provenance", path)
 
 
-def _finish_mosaic(
+def _denoise(
+    frame: RawFrame,
+    chosen: ChosenNoise,
+    exposure: ExposureMap,
+    recipe: Recipe,
+    config: ProcessConfig,
+    place: Destination,
+) -> torch.Tensor:
+    place.provenance["noise"] = describe_noise(chosen.model, chosen.origin, chosen.considered)
+    tile = fit_tile(frame.shape, recipe, config)
+    place.listen(Event("progress", place.subject, f"noise model: {chosen.origin}", {"fraction": _READY}))
+    return denoise_frame(
+        frame,
+        chosen.model,
+        recipe,
+        config.strength,
+        exposure=exposure.value,
+        tile=2 * tile,
+        on_fraction=lambda part: place.stage("denoising", _READY + _DENOISE * part),
+    )
+
+
+def _write_mosaic(
+    clean: torch.Tensor,
     frame: RawFrame,
     chosen: ChosenNoise,
     exposure: ExposureMap,
@@ -99,18 +128,6 @@ def _finish_mosaic(
     config: ProcessConfig,
     place: Destination,
 ) -> dict[str, Any]:
-    place.provenance["noise"] = describe_noise(chosen.model, chosen.origin, chosen.considered)
-    check_memory(frame.shape, config)
-    place.listen(Event("progress", place.subject, f"noise model: {chosen.origin}", {"fraction": _READY}))
-    clean = denoise_frame(
-        frame,
-        chosen.model,
-        recipe,
-        config.strength,
-        exposure=exposure.value,
-        tile=config.tile,
-        on_fraction=lambda part: place.stage("denoising", _READY + _DENOISE * part),
-    )
     place.stage("developing", _READY + _DENOISE)
     residual = residual_profile(
         chosen.model, frame.levels, frame.phase, recipe, config.strength, exposure.mean()

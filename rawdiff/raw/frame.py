@@ -10,7 +10,7 @@ Conventions of the whole program (DNG 1.7 chapter 4, EMVA 1288 for the units):
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -194,6 +194,10 @@ class RawFrame:
         """Rows and columns."""
         height, width = self.mosaic_dn.shape
         return height, width
+
+    def without_pixels(self) -> RawFrame:
+        """The same frame, its mosaic a constant that takes no memory: what is left are levels and tags."""
+        return replace(self, mosaic_dn=np.broadcast_to(np.float32(0), self.shape), masked_dn=(), defects=None)
 
 
 @dataclass(frozen=True, eq=False)

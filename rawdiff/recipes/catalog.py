@@ -33,6 +33,8 @@ class Recipe:
     halo: int
     align: int
     tile: int
+    bytes_per_cell: float
+    """Memory that denoising takes beyond input and output, per packed pixel of a tile with its halo."""
     weights: Path | None = None
     stepwise: bool = False
     """Whether it walks in steps, whose number may be chosen."""
@@ -53,6 +55,7 @@ RECIPES: dict[str, Recipe] = {
             halo=mmse.HALO,
             align=mmse.ALIGN,
             tile=1536,
+            bytes_per_cell=400.0,
             weights=mmse.WEIGHTS,
         ),
         Recipe(
@@ -63,6 +66,7 @@ RECIPES: dict[str, Recipe] = {
             halo=wavelet_shrink.HALO,
             align=wavelet_shrink.ALIGN,
             tile=512,
+            bytes_per_cell=500.0,
         ),
     )
 }
