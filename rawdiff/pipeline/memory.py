@@ -6,7 +6,7 @@ from rawdiff.errors import ConfigurationError
 from rawdiff.pipeline.config import Format, ProcessConfig
 from rawdiff.recipes.catalog import Recipe
 
-_LIBRARIES = 400_000_000
+_LIBRARIES = 500_000_000
 _BANDS = 150_000_000
 _DENOISING = 8.5
 """Bytes per pixel while denoising: the mosaic and its clean copy, both float32."""

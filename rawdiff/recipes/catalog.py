@@ -55,7 +55,7 @@ RECIPES: dict[str, Recipe] = {
             halo=mmse.HALO,
             align=mmse.ALIGN,
             tile=1536,
-            bytes_per_cell=400.0,
+            bytes_per_cell=480.0,
             weights=mmse.WEIGHTS,
         ),
         Recipe(

@@ -109,7 +109,7 @@ def test_one_bad_file_never_stops_the_others(shots: Path, tmp_path: Path) -> Non
         (("--white-balance", "blue"), 2, "no white balance"),
         (("--device", "cuda"), 2, "no CUDA device"),
         (("--max-memory", "lots"), 2, "is not a size"),
-        (("--max-memory", "100MB"), 2, "needs about 0.6 GB"),
+        (("--max-memory", "100MB"), 2, "needs about 0.7 GB"),
         (("--recipe", "wavelet-shrink", "--steps", "3"), 2, "takes no steps"),
     ],
 )

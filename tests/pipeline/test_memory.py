@@ -17,11 +17,11 @@ def test_without_a_limit_the_tile_is_the_one_asked_for_or_the_recipes_own() -> N
 
 def test_a_limit_makes_tiles_smaller_on_the_recipes_grid() -> None:
     large = (8660, 11544)
-    tiles = [fit_tile(large, MMSE, ProcessConfig(max_memory_bytes=int(g * 1e9))) for g in (4, 2, 1.85)]
+    tiles = [fit_tile(large, MMSE, ProcessConfig(max_memory_bytes=int(g * 1e9))) for g in (4, 2, 1.95)]
     assert tiles[0] == MMSE.tile > tiles[1] >= tiles[2] >= MMSE.align
     assert all(tile % MMSE.align == 0 for tile in tiles)
 
 
 def test_what_does_not_fit_is_said_before_it_is_begun() -> None:
-    with pytest.raises(ConfigurationError, match=r"100 MP needs about 1\.8 GB"):
+    with pytest.raises(ConfigurationError, match=r"100 MP needs about 1\.9 GB"):
         fit_tile((8660, 11544), MMSE, ProcessConfig(max_memory_bytes=1_000_000_000))
