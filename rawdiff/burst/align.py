@@ -120,9 +120,9 @@ def find_global(reference: Grey, alternate: Grey) -> GlobalMotion:
     if tells_motion(small[0], reference.noise / _COARSE):
         motion = refine_global(small[0], small[1], correlate_phase(*small), noise / _COARSE)
         motion = motion.scaled(_COARSE / _MIDDLE)
-    if not tells_motion(reference.reduced(_MIDDLE), reference.noise / _MIDDLE):
-        return motion
     middle = [grey.reduced(_MIDDLE) for grey in (reference, alternate)]
+    if not tells_motion(middle[0], reference.noise / _MIDDLE):
+        return motion
     return refine_global(middle[0], middle[1], motion, noise / _MIDDLE)
 
 
@@ -160,13 +160,10 @@ def _refine_tiles(reference: Tensor, alternate: Tensor, start: Tensor, noise: fl
     tau, how far tiles really depart from the start, comes from the departures themselves: their mean square
     beyond the covariance A^-1 that noise alone gives (empirical Bayes).
     """
-    height, width = reference.shape
-    y, x = pixel_grid(height, width)
     slope_y, slope_x = gradients(reference)
     field, prior = start, 0.0
     for _ in range(_REFINEMENTS):
-        spread = spread_field(field, height, width, _TILE, _STRIDE)
-        seen, inside = look_up(alternate, y + spread[0], x + spread[1])
+        seen, inside = _look_along(alternate, field)
         error = reference - seen
         weight = inside / (1 + (error / (3 * noise)) ** 2) / noise**2
         weighted_y, weighted_x = weight * slope_y, weight * slope_x
@@ -221,12 +218,17 @@ def _tile_sums(values: Tensor) -> Tensor:
     return avg_pool2d(padded[None, None], _TILE, stride=_STRIDE)[0, 0] * _TILE**2
 
 
-def _misfit(reference: Tensor, alternate: Tensor, field: Tensor, noise: float) -> Tensor:
-    """Mean squared difference of every tile over what noise gives, `[Ty, Tx]`; infinite where unseen."""
-    height, width = reference.shape
+def _look_along(alternate: Tensor, field: Tensor) -> tuple[Tensor, Tensor]:
+    """What `alternate` shows where the field sends every pixel, and where that lies inside it."""
+    height, width = alternate.shape
     y, x = pixel_grid(height, width)
     spread = spread_field(field, height, width, _TILE, _STRIDE)
-    seen, inside = look_up(alternate, y + spread[0], x + spread[1])
+    return look_up(alternate, y + spread[0], x + spread[1])
+
+
+def _misfit(reference: Tensor, alternate: Tensor, field: Tensor, noise: float) -> Tensor:
+    """Mean squared difference of every tile over what noise gives, `[Ty, Tx]`; infinite where unseen."""
+    seen, inside = _look_along(alternate, field)
     squares = _tile_sums(inside * ((reference - seen) / noise) ** 2)
     counts = _tile_sums(inside.float())
     return torch.where(counts > _STRIDE**2, squares / counts.clamp(min=1), torch.inf)
@@ -238,10 +240,7 @@ def _unexplained(reference: Tensor, alternate: Tensor, field: Tensor, noise: flo
     m and s^2 are a frame's mean and its variance beyond noise. 0 where the difference is within `_WITHIN` of
     noise alone: then nothing tells the frames apart. 1 where they overlap by less than a quarter.
     """
-    height, width = reference.shape
-    y, x = pixel_grid(height, width)
-    spread = spread_field(field, height, width, _TILE, _STRIDE)
-    seen, inside = look_up(alternate, y + spread[0], x + spread[1])
+    seen, inside = _look_along(alternate, field)
     count = fixed_sum(inside.float())
     if count < reference.numel() / 4:
         return 1.0

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from rawdiff.errors import ConfigurationError, RawdiffError
+from rawdiff.cli.console import Speaker, reporting_errors
+from rawdiff.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from rawdiff.report.burst_suite import BurstResult
@@ -39,7 +40,7 @@ def evaluate(
     from rawdiff.report.denoise_suite import conditions, run_suite
     from rawdiff.train.photographs import list_photographs
 
-    try:
+    with reporting_errors(Speaker(as_json), debug):
         if suite not in ("denoise", "burst"):
             raise ConfigurationError(f"there is no suite '{suite}'", hint="denoise or burst")
         listed = list_photographs(photos)
@@ -56,11 +57,6 @@ def evaluate(
             _numbers(ratios),
             on_case=lambda case: print(case, file=sys.stderr),
         )
-    except RawdiffError as error:
-        if debug:
-            raise
-        print(f"rawdiff: {error}", file=sys.stderr)
-        raise typer.Exit(error.exit_code) from None
     if json_file is not None:
         json_file.write_text(json.dumps(found.as_json(), indent=1) + "\n", encoding="utf-8")
     print(json.dumps(found.as_json()) if as_json else _table(found))

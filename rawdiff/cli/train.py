@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,21 +10,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 import typer
 
-from rawdiff.errors import ConfigurationError, RawdiffError
+from rawdiff.cli.console import Speaker, reporting_errors
+from rawdiff.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from rawdiff.train.plan import TrainingPlan
-
-
-@contextlib.contextmanager
-def _reporting(debug: bool) -> Iterator[None]:
-    try:
-        yield
-    except RawdiffError as error:
-        if debug:
-            raise
-        print(f"rawdiff: {error}", file=sys.stderr)
-        raise typer.Exit(error.exit_code) from None
 
 
 def train(
@@ -59,7 +46,7 @@ def train(
     from rawdiff.train.photographs import list_photographs
     from rawdiff.train.tasks import find_task
 
-    with _reporting(debug):
+    with reporting_errors(Speaker(as_json), debug):
         if hours <= 0 or min(cooldown, threads, batch, side) < 0:
             raise ConfigurationError("hours must be above 0, the other numbers at least 0")
         if threads:
