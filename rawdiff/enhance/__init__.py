@@ -1,1 +1,1 @@
-"""Enhancers on linear light."""
+"""From a clean but dark picture to a normally lit one, in linear light."""
