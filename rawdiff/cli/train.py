@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def train(
-    recipe: str = typer.Argument(..., help="Which network: mmse or exposure."),
+    recipe: str = typer.Argument(..., help="Which network: mmse, exposure."),
     photos: Path = typer.Option(..., "--photos", help="Folder of photographs, or a photographs.json."),
     out: Path = typer.Option(..., "-o", "--out", help="Folder of the run."),
     hours: float = typer.Option(8.0, "--hours", help="How long this sitting lasts at most."),
@@ -26,14 +26,14 @@ def train(
     cooldown: int = typer.Option(0, "--cooldown", help="Finish: the rate falls to zero in this many steps."),
     seed: int = typer.Option(1, "--seed", help="Of the weights and of everything drawn."),
     batch: int = typer.Option(0, "--batch", help="Samples a step; 0 for the recipe's own."),
-    side: int = typer.Option(0, "--side", help="Their side in packed pixels; 0 for the recipe's own."),
+    side: int = typer.Option(0, "--side", help="Their side in pixels; 0 for the recipe's own."),
     option: list[str] = typer.Option([], "--option", help="Of the network, such as steps=1 (ablations)."),
     leave_out: str = typer.Option("", "--leave-out", help="A published camera that is never drawn."),
     threads: int = typer.Option(0, "--threads", help="CPU threads; 0 leaves torch's choice."),
     as_json: bool = typer.Option(False, "--json", help="One JSON object per line on stdout."),
     debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
 ) -> None:
-    """Train a denoiser; kill it at any time and go on with --resume.
+    """Train a denoiser or an enhancer; kill it at any time and go on with --resume.
 
     The folder holds state.pt (to resume), log.jsonl and curves.svg, RECIPE.safetensors and its model card.
     A run that was finished by --cooldown goes on at the full rate.
@@ -44,6 +44,7 @@ def train(
     from rawdiff.train.curves import write_curves
     from rawdiff.train.loop import LOG_NAME, Run
     from rawdiff.train.photographs import list_photographs
+    from rawdiff.train.synthesis import SynthesisPlan
     from rawdiff.train.tasks import find_task
 
     with reporting_errors(Speaker(as_json), debug):
@@ -55,6 +56,8 @@ def train(
         plan = replace(plan, seed=seed, batch=batch or plan.batch, side=side or plan.side)
         plan = replace(plan, options=tuple(_option(word) for word in option))
         if leave_out:
+            if not isinstance(plan.synthesis, SynthesisPlan):
+                raise ConfigurationError(f"no cameras are drawn for '{recipe}'", hint="without --leave-out")
             index = NAMES.index(find(leave_out).name)
             plan = replace(plan, synthesis=replace(plan.synthesis, left_out=index))
         photographs = list_photographs(photos)
@@ -65,7 +68,7 @@ def train(
 
         def tell(event: dict[str, Any]) -> None:
             print(json.dumps(event) if as_json else _line(event), flush=True)
-            write_curves(out / LOG_NAME, out / "curves.svg")
+            write_curves(out / LOG_NAME, out / "curves.svg", run.task.error)
 
         run.go(hours, report=tell)
         write_card(run, photographs, _command(recipe, photos, out, hours, resume, cooldown, plan))

@@ -12,16 +12,21 @@ from rawdiff.networks.weights import identity
 from rawdiff.train.curves import read_log
 from rawdiff.train.loop import LOG_NAME, Run
 from rawdiff.train.photographs import Photograph
-from rawdiff.train.validation import GAIN_DN_PER_E, RATIOS, READ_NOISE_DN
+
+ABLATION_NAME = "ablation.md"
 
 
 def write_card(run: Run, photographs: Sequence[Photograph], command: str) -> Path:
-    """Write `RECIPE.md` beside the run's weights and return its path."""
+    """Write `RECIPE.md` beside the run's weights and return its path.
+
+    What `ablation.md` in the run's folder says, if there is one, becomes a part of it.
+    """
     weights = run.write_weights()
     parts = [
         _head(run, weights, command),
         _validation(run),
         _data(run, photographs),
+        *_ablation(run),
         "## Plan\n\n```json\n" + json.dumps(run.plan.as_json(), indent=2) + "\n```",
     ]
     target = weights.with_suffix(".md")
@@ -33,7 +38,7 @@ def _head(run: Run, weights: Path, command: str) -> str:
     progress = run.progress
     cooled = "cooled down to rate 0" if run.finished() else "at the full learning rate, averaged weights"
     phases = ", ".join(
-        f"from step {start:,} batches of {batch} patches of {side}x{side} packed pixels"
+        f"from step {start:,} batches of {batch} patches of {side}x{side} {run.task.pixel}"
         for start, batch, side in progress.phases
     )
     return "\n".join(
@@ -64,13 +69,13 @@ def _validation(run: Run) -> str:
         figures = " | ".join(f"{event['psnr_db'][key]:.2f}" for key in keys)
         rows.append(f"| {event['step']} | {event['seconds'] / 3600:.2f} | {figures} |")
     names = sorted({case.name for case in run.cases})
-    text = (
-        f"PSNR in dB of packed raw, amplified, clipped to [0, 1], not aligned; mean over {len(names)} "
-        f"photographs that never trained; K {GAIN_DN_PER_E:g} DN/e-, read noise {READ_NOISE_DN:g} DN, ratios "
-        f"{' and '.join(f'{ratio:g}' for ratio in RATIOS)}; sharp: as they are, soft: enlarged twice before "
-        "the mosaic."
-    )
+    text = f"{run.task.looked_at}; mean over {len(names)} photographs that never trained."
     return f"## Validation\n\n{text}\n\n" + "\n".join(rows) + "\n\nHeld out: " + ", ".join(names) + "."
+
+
+def _ablation(run: Run) -> list[str]:
+    told = run.folder / ABLATION_NAME
+    return [told.read_text(encoding="utf-8").strip()] if told.is_file() else []
 
 
 def _data(run: Run, photographs: Sequence[Photograph]) -> str:

@@ -24,10 +24,10 @@ def read_log(path: Path) -> list[dict[str, Any]]:
     return events
 
 
-def write_curves(log: Path, target: Path) -> None:
-    """Draw the log's curves."""
+def write_curves(log: Path, target: Path, unit: str = "noise variances") -> None:
+    """Draw the log's curves; `unit` is what the error is counted in."""
     events = read_log(log)
-    errors = {"error (noise variances)": _series(events, lambda event: event.get("error"))}
+    errors = {f"error ({unit})": _series(events, lambda event: event.get("error"))}
     keys = sorted({key for event in events for key in event.get("psnr_db", {})})
     quality = {key: _series(events, lambda event, key=key: event.get("psnr_db", {}).get(key)) for key in keys}
     panels = [_panel(errors, 0, logarithmic=True)]

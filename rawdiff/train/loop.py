@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from rawdiff.errors import ConfigurationError
 from rawdiff.networks.unet import to_fast_layout
@@ -21,9 +21,7 @@ from rawdiff.networks.weights import save_weights
 from rawdiff.train.checkpoint import STATE_NAME, Progress, load_state, save_state
 from rawdiff.train.photographs import Library, Photograph
 from rawdiff.train.plan import TrainingPlan
-from rawdiff.train.synthesis import draw_batch
 from rawdiff.train.tasks import find_task
-from rawdiff.train.validation import build_cases, validate
 
 Event = Callable[[dict[str, Any]], None]
 LOG_NAME = "log.jsonl"
@@ -38,7 +36,7 @@ class Run:
         folder: where the run lives.
         resume: go on from the folder's state, whose plan must be the same.
         cache: folder of prepared scenes; `cache` in the run's folder unless given.
-        side: of the validation crops in mosaic pixels.
+        side: of the validation crops in pixels.
 
     Raises:
         ConfigurationError: the folder holds a run and `resume` is False, there is nothing to resume, or
@@ -64,7 +62,7 @@ class Run:
         training = [p for p in photographs if not p.held_out]
         cache = cache or folder / "cache"
         self.library = Library(training, plan.reductions, plan.leaves, plan.leaves_share, plan.seed, cache)
-        self.cases = build_cases([p for p in photographs if p.held_out], side)
+        self.cases = self.task.cases([p for p in photographs if p.held_out], side)
         torch.manual_seed(plan.seed)
         self.network = to_fast_layout(self.task.build(plan))
         self.optimiser = torch.optim.AdamW(
@@ -121,11 +119,11 @@ class Run:
         return start is not None and self.progress.step >= start + self.progress.cooldown_steps
 
     def step(self) -> float:
-        """Take one optimiser step; return the mean error in units of the noise variance."""
+        """Take one optimiser step; return the error that the log shows."""
         plan = self.plan
         for group in self.optimiser.param_groups:
             group["lr"] = self.learning_rate()
-        batch = draw_batch(self.library, plan.synthesis, plan.batch, plan.side, self.generator)
+        batch = self.task.draw(self.library, plan, self.generator)
         loss, error = self.task.loss(self.network, batch, self.generator)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -150,13 +148,8 @@ class Run:
         return to_fast_layout(network).eval().requires_grad_(False)
 
     def look(self) -> dict[str, float]:
-        """Validate the averaged weights: mean PSNR by sharpness and ratio, empty without cases."""
-        network = self.averaged_network()
-
-        def denoise(planes: Tensor, gain: Tensor, sigma: Tensor, exposure: float, strength: float) -> Tensor:
-            return self.task.denoise(network, planes, gain, sigma, exposure, strength)
-
-        return validate(denoise, self.cases)
+        """Validate the averaged weights: mean PSNR by condition, empty without cases."""
+        return self.task.look(self.averaged_network(), self.cases)
 
     def write_weights(self) -> Path:
         """Store the averaged weights in half precision beside the state."""

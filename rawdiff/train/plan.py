@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 from rawdiff.train.synthesis import SynthesisPlan
+
+
+class DrawingPlan(Protocol):
+    """A frozen dataclass that says what a task draws: `SynthesisPlan` or an enhancer's own."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -17,7 +23,7 @@ class TrainingPlan:
         recipe: which network is trained, a name in `tasks.TASKS`.
         seed: of the weights and of everything drawn.
         batch: samples a step.
-        side: their side in packed pixels.
+        side: their side in pixels, packed ones for a denoiser.
         learning_rate: after the warm-up, until a cooldown is asked for.
         warmup: steps.
         averaging: decay of the running average of the weights.
@@ -27,7 +33,7 @@ class TrainingPlan:
         reductions: each photograph is used reduced by these factors.
         leaves: number of dead-leaves scenes.
         leaves_share: fraction of crops from them.
-        synthesis: what is drawn.
+        synthesis: what is drawn; each task has its own kind of plan.
     """
 
     recipe: str = "mmse"
@@ -43,7 +49,7 @@ class TrainingPlan:
     reductions: tuple[int, ...] = (2, 4)
     leaves: int = 48
     leaves_share: float = 0.12
-    synthesis: SynthesisPlan = field(default_factory=SynthesisPlan)
+    synthesis: DrawingPlan = field(default_factory=SynthesisPlan)
 
     def continues(self, stored: dict[str, Any]) -> bool:
         """True where a run of the plan `stored` may go on with this one: batch and side may change."""

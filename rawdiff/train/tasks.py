@@ -1,9 +1,10 @@
-"""What can be trained: for each recipe its network, its loss, and how the result denoises."""
+"""What can be trained: for each recipe its network, its samples, its loss, and how the result is watched."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -13,33 +14,87 @@ from rawdiff.networks.exposure import ExposureNetwork
 from rawdiff.networks.stabilised import StabilisedDenoiser
 from rawdiff.recipes import exposure, mmse
 from rawdiff.train.loss import posterior_mean_loss
+from rawdiff.train.photographs import Library, Photograph
 from rawdiff.train.plan import TrainingPlan
 from rawdiff.train.rollout import exposure_loss
-from rawdiff.train.synthesis import Batch, SynthesisPlan
+from rawdiff.train.synthesis import Batch, SynthesisPlan, draw_batch
+from rawdiff.train.validation import DESCRIPTION, ValidationCase, build_cases, validate
 
-Loss = Callable[[nn.Module, Batch, torch.Generator], tuple[Tensor, Tensor]]
-DenoiseWith = Callable[[nn.Module, Tensor, Tensor, Tensor, float, float], Tensor]
+
+class Case(Protocol):
+    """What a run is watched on; made once from a photograph that never trains."""
+
+    @property
+    def name(self) -> str:
+        """Of the photograph."""
+        ...
 
 
 @dataclass(frozen=True)
 class Task:
-    """A trainable recipe.
+    """A trainable recipe. What `draw` and `cases` make is only handed on to `loss` and `look`.
 
     Attributes:
         recipe: its name.
         architecture: name of the network in `networks.weights.ARCHITECTURES`.
         build: makes the network of a plan.
-        loss: the loss of a batch, and the mean error of light in units of the noise variance.
-        denoise: runs a network on one packed frame: (network, planes, gain, sigma, exposure, strength).
+        draw: one step's samples, every random number from the generator given.
+        loss: the loss of such samples, and the error that the log shows.
+        cases: what the run is watched on, from held-out photographs and the side of a crop.
+        look: mean PSNR in dB of a network on those cases, by condition.
         plan: what is trained unless something else is asked for.
+        pixel: what the side of a patch counts.
+        error: what the log's error is.
+        looked_at: what the figures of `look` are, as the model card says it.
     """
 
     recipe: str
     architecture: str
     build: Callable[[TrainingPlan], nn.Module]
-    loss: Loss
-    denoise: DenoiseWith
+    draw: Callable[[Library, TrainingPlan, torch.Generator], Any]
+    loss: Callable[[nn.Module, Any, torch.Generator], tuple[Tensor, Tensor]]
+    cases: Callable[[Sequence[Photograph], int], Sequence[Case]]
+    look: Callable[[nn.Module, Sequence[Any]], dict[str, float]]
     plan: TrainingPlan
+    pixel: str
+    error: str
+    looked_at: str
+
+
+def _denoiser(
+    recipe: str,
+    architecture: str,
+    build: Callable[[TrainingPlan], nn.Module],
+    loss: Callable[[nn.Module, Batch, torch.Generator], tuple[Tensor, Tensor]],
+    denoise_with: Callable[..., Tensor],
+    plan: TrainingPlan,
+) -> Task:
+    """The task of a denoiser of packed raw: captured samples, errors in noise variances."""
+
+    def look(network: nn.Module, cases: Sequence[ValidationCase]) -> dict[str, float]:
+        def denoise(planes: Tensor, gain: Tensor, sigma: Tensor, at: float, strength: float) -> Tensor:
+            return denoise_with(network, planes, gain, sigma, at, strength)
+
+        return validate(denoise, cases)
+
+    return Task(
+        recipe=recipe,
+        architecture=architecture,
+        build=build,
+        draw=_draw_captures,
+        loss=loss,
+        cases=build_cases,
+        look=look,
+        plan=plan,
+        pixel="packed pixels",
+        error="noise variances",
+        looked_at=DESCRIPTION,
+    )
+
+
+def _draw_captures(library: Library, plan: TrainingPlan, generator: torch.Generator) -> Batch:
+    assert isinstance(plan.synthesis, SynthesisPlan)
+    return draw_batch(library, plan.synthesis, plan.batch, plan.side, generator)
 
 
 def _build_stabilised(plan: TrainingPlan) -> nn.Module:
@@ -63,20 +118,20 @@ def _exposure_loss(network: nn.Module, batch: Batch, generator: torch.Generator)
 TASKS = {
     task.recipe: task
     for task in (
-        Task(
+        _denoiser(
             recipe="mmse",
             architecture="stabilised-unet",
             build=_build_stabilised,
             loss=posterior_mean_loss,
-            denoise=mmse.denoise_with,
+            denoise_with=mmse.denoise_with,
             plan=TrainingPlan(recipe="mmse"),
         ),
-        Task(
+        _denoiser(
             recipe="exposure",
             architecture="exposure-unet",
             build=_build_exposure,
             loss=_exposure_loss,
-            denoise=exposure.denoise_with,
+            denoise_with=exposure.denoise_with,
             plan=TrainingPlan(recipe="exposure", synthesis=SynthesisPlan(gaussian_share=0.0)),
         ),
     )

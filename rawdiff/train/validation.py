@@ -20,6 +20,13 @@ RATIOS = (100.0, 300.0)
 GAIN_DN_PER_E = 4.0
 READ_NOISE_DN = 4.0
 
+DESCRIPTION = (
+    "PSNR in dB of packed raw, amplified, clipped to [0, 1], not aligned; "
+    f"K {GAIN_DN_PER_E:g} DN/e-, read noise {READ_NOISE_DN:g} DN, "
+    f"ratios {' and '.join(f'{ratio:g}' for ratio in RATIOS)}; "
+    "sharp: as they are, soft: enlarged twice before the mosaic"
+)
+
 Denoise = Callable[[Tensor, Tensor, Tensor, float, float], Tensor]
 
 
