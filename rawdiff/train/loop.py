@@ -32,7 +32,7 @@ class Run:
 
     Args:
         plan: what to train.
-        photographs: those not held out train, the others validate.
+        photographs: those that may train do; the held-out ones validate.
         folder: where the run lives.
         resume: go on from the folder's state, whose plan must be the same.
         cache: folder of prepared scenes; `cache` in the run's folder unless given.
@@ -59,7 +59,7 @@ class Run:
             raise ConfigurationError("the run was started with another plan", where=folder)
         folder.mkdir(parents=True, exist_ok=True)
         self.plan, self.folder, self.task = plan, folder, find_task(plan.recipe)
-        training = [p for p in photographs if not p.held_out]
+        training = [p for p in photographs if p.trains(plan.recipe)]
         cache = cache or folder / "cache"
         self.library = Library(training, plan.reductions, plan.leaves, plan.leaves_share, plan.seed, cache)
         self.cases = self.task.cases([p for p in photographs if p.held_out], side)

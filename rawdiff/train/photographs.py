@@ -28,17 +28,30 @@ _ROOT_SCALE = 65535.0
 
 @dataclass(frozen=True)
 class Photograph:
-    """One source: where it lies, under which licence, and whether it may train."""
+    """One source: where it lies, under which licence, and what it may train.
+
+    Attributes:
+        path: of the file.
+        licence: a name such as CC-BY-4.0.
+        author: who made it.
+        held_out: it only validates.
+        recipes: what it may train, everything where empty; small pictures are of no use to a denoiser.
+    """
 
     path: str
     licence: str = "not stated"
     author: str = "not stated"
     held_out: bool = False
+    recipes: Sequence[str] = ()
 
     @property
     def name(self) -> str:
         """File name without its folder."""
         return Path(self.path).name
+
+    def trains(self, recipe: str) -> bool:
+        """True where it may be trained on."""
+        return not self.held_out and (not self.recipes or recipe in self.recipes)
 
 
 def list_photographs(folder: str | Path) -> list[Photograph]:
@@ -46,7 +59,7 @@ def list_photographs(folder: str | Path) -> list[Photograph]:
 
     Args:
         folder: a folder of pictures, or a `photographs.json` (list of objects with `path`, `licence`,
-            `author`, `held_out`; relative paths start at its own folder).
+            `author`, `held_out`, `recipes`; relative paths start at its own folder).
 
     Raises:
         InputError: nothing there, or the list cannot be read.

@@ -11,11 +11,16 @@ from torch import Tensor, nn
 
 from rawdiff.errors import ConfigurationError
 from rawdiff.networks.exposure import ExposureNetwork
+from rawdiff.networks.relight import WaveletRelight
 from rawdiff.networks.stabilised import StabilisedDenoiser
 from rawdiff.recipes import exposure, mmse
 from rawdiff.train.loss import posterior_mean_loss
 from rawdiff.train.photographs import Library, Photograph
 from rawdiff.train.plan import TrainingPlan
+from rawdiff.train.relight_loss import relight_loss
+from rawdiff.train.relight_validation import DESCRIPTION as LIGHT_DESCRIPTION
+from rawdiff.train.relight_validation import build_light_cases, look_at_light
+from rawdiff.train.relighting import LightPair, LightPlan, draw_pairs
 from rawdiff.train.rollout import exposure_loss
 from rawdiff.train.synthesis import Batch, SynthesisPlan, draw_batch
 from rawdiff.train.validation import DESCRIPTION, ValidationCase, build_cases, validate
@@ -115,6 +120,23 @@ def _exposure_loss(network: nn.Module, batch: Batch, generator: torch.Generator)
     return exposure_loss(network, batch, generator)
 
 
+def _draw_light(library: Library, plan: TrainingPlan, generator: torch.Generator) -> LightPair:
+    assert isinstance(plan.synthesis, LightPlan)
+    return draw_pairs(library, plan.synthesis, plan.batch, plan.side, generator)
+
+
+def _build_relight(plan: TrainingPlan) -> nn.Module:
+    try:
+        return WaveletRelight(plan.widths, plan.blocks, **dict(plan.options))  # type: ignore[arg-type]
+    except TypeError as error:
+        raise ConfigurationError(f"options that the network of wavelet does not have: {error}") from None
+
+
+def _relight_loss(network: nn.Module, pair: LightPair, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    assert isinstance(network, WaveletRelight)
+    return relight_loss(network, pair, generator)
+
+
 TASKS = {
     task.recipe: task
     for task in (
@@ -133,6 +155,30 @@ TASKS = {
             loss=_exposure_loss,
             denoise_with=exposure.denoise_with,
             plan=TrainingPlan(recipe="exposure", synthesis=SynthesisPlan(gaussian_share=0.0)),
+        ),
+        Task(
+            recipe="wavelet",
+            architecture="wavelet-relight",
+            build=_build_relight,
+            draw=_draw_light,
+            loss=_relight_loss,
+            cases=build_light_cases,
+            look=look_at_light,
+            plan=TrainingPlan(
+                recipe="wavelet",
+                batch=4,
+                side=160,
+                averaging=0.999,
+                widths=(32, 64, 128, 128),
+                blocks=(1, 1, 1, 1),
+                reductions=(4, 8, 12),
+                leaves=0,
+                leaves_share=0.0,
+                synthesis=LightPlan(),
+            ),
+            pixel="pixels",
+            error="squared error of roots of light",
+            looked_at=LIGHT_DESCRIPTION,
         ),
     )
 }
