@@ -8,13 +8,12 @@ from torch import Tensor
 
 
 class Relight(Protocol):
-    """The light of one picture, settled: bands of rows can be relit in any order, each by itself.
+    """The light of one picture, settled: bands of rows can be relit in any order, each by itself."""
 
-    Attributes:
-        halo: rows above and below that a band must bring along.
-    """
-
-    halo: int
+    @property
+    def halo(self) -> int:
+        """Rows above and below that a band must bring along."""
+        ...
 
     def apply(self, band: Tensor, top: int, bottom: int) -> Tensor:
         """Relight rows `top` to `bottom`.
@@ -32,13 +31,12 @@ class Relight(Protocol):
 
 
 class Enhancer(Protocol):
-    """A way to give a picture normal light.
+    """A way to give a picture normal light."""
 
-    Attributes:
-        name: what the command line calls it.
-    """
-
-    name: str
+    @property
+    def name(self) -> str:
+        """What the command line calls it."""
+        ...
 
     def survey(self, small: Tensor, size: tuple[int, int], seed: int) -> Relight:
         """Settle the light of a picture from its reduction, so that no seam can be.
