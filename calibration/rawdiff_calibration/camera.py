@@ -33,7 +33,7 @@ def assemble_camera(
     if not lit:
         raise TooFewFramesError(
             "there are no flats: the system gain cannot be measured",
-            hint="shoot pairs of flats of an even target",
+            hint="shoot pairs of flats of an even target, or one frame of a stepped chart",
         )
     figures = {result.iso: collect_figures(result.transfer, result.darks, result.flat, result.linearity, None)
                for result in lit}  # fmt: skip
@@ -54,6 +54,7 @@ def assemble_camera(
         defects=_count_defects(results),
         provenance=provenance,
         quantisation_dn=1.0,
+        emva_1288=tuple(sheet for result in results for sheet in result.emva),
     )
 
 

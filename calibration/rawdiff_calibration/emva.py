@@ -144,11 +144,18 @@ def measure_stack(frames: Iterable[NDArray[np.generic]]) -> SpatialStack:
         raise TooFewFramesError(f"a stack needs at least 2 frames, got {count}")
     mean = total / count
     temporal = float(((squares - total * mean) / (count - 1)).mean())
-    rows, columns = mean.shape
-    level = float(mean.mean())
-    spatial = float(mean.var(ddof=1)) - temporal / count
-    column_means = float(((mean.mean(axis=0) - level) ** 2).mean()) - temporal / (count * rows)
-    row_means = float(((mean.mean(axis=1) - level) ** 2).mean()) - temporal / (count * columns)
+    return split_spatial(mean, temporal, count)
+
+
+def split_spatial(mean_dn: NDArray[np.floating], temporal_dn2: float, frames: int) -> SpatialStack:
+    """Spatial variances of the mean `[H, W]` of `frames` frames whose temporal variance is `temporal_dn2`."""
+    rows, columns = mean_dn.shape
+    level = float(mean_dn.mean(dtype=np.float64))
+    left = temporal_dn2 / frames
+    spatial = float(mean_dn.var(ddof=1, dtype=np.float64)) - left
+    row_levels, column_levels = (mean_dn.mean(axis=axis, dtype=np.float64) for axis in (1, 0))
+    column_means = float(((column_levels - level) ** 2).mean()) - left / rows
+    row_means = float(((row_levels - level) ** 2).mean()) - left / columns
     size = rows * columns
     rest = size - rows - columns
     return SpatialStack(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 from rawdiff_calibration.errors import CalibrationError
@@ -70,30 +71,33 @@ def from_darktable(text: str, make: str, model: str, range_dn: ThreeColors) -> S
 
     Args:
         text: the file's contents.
-        make, model: as the file spells them; case does not matter.
+        make, model: as the raw files or darktable spell them ("NIKON CORPORATION", "NIKON D850").
         range_dn: white minus black of R, G, B of this camera's raw files [DN].
 
     Raises:
         ExchangeError: not such a file, or the camera is not in it.
     """
     try:
-        makers = json.loads(text)["noiseprofiles"]
-        found = [
-            entry
-            for maker in makers
-            if maker["maker"].lower() == make.lower()
+        cameras = [
+            (str(maker["maker"]), str(camera["model"]), camera["profiles"])
+            for maker in json.loads(text)["noiseprofiles"]
             for camera in maker["models"]
-            if camera["model"].lower() == model.lower()
-            for entry in camera["profiles"]
+        ]
+        found = [
+            entry for m, name, entries in cameras if _is_camera(m, name, make, model) for entry in entries
         ]
         figures = {float(entry["iso"]): _darktable_entry(entry, range_dn) for entry in found}
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ExchangeError(f"not darktable's noiseprofiles.json: {error}") from None
     if not figures:
-        raise ExchangeError("the camera is not in this noiseprofiles.json", where=f"{make} {model}")
-    camera = ProfileCamera(make, model)
-    source = {"method": "imported from darktable's noiseprofiles.json"}
-    return _assemble(camera, list(figures.values()), range_dn, source)
+        names = [f"{maker} {name}" for maker, name, _ in cameras]
+        near = get_close_matches(f"{make} {model}", names, 3, 0.5)
+        hint = f"it has {', '.join(near)}" if near else "--make and --model as darktable spells them"
+        raise ExchangeError(
+            "the camera is not in this noiseprofiles.json", where=f"{make} {model}", hint=hint
+        )
+    source = {"method": "imported from darktable's noiseprofiles.json, fitted there to demosaiced data"}
+    return _assemble(ProfileCamera(make, model), list(figures.values()), range_dn, source)
 
 
 def to_darktable(profile: SensorProfile, range_dn: ThreeColors) -> str:
@@ -112,6 +116,18 @@ def to_darktable(profile: SensorProfile, range_dn: ThreeColors) -> str:
     models = [{"model": profile.camera.model, "profiles": entries}]
     record = {"version": 0, "noiseprofiles": [{"maker": profile.camera.make, "models": models}]}
     return json.dumps(record, indent=1) + "\n"
+
+
+def _is_camera(maker: str, name: str, make: str, model: str) -> bool:
+    """True where darktable's maker and model are those of a file; files often repeat the maker."""
+    theirs, ours = _plain(maker), _plain(make)
+    if not ours or not (ours.startswith(theirs) or theirs.startswith(ours)):
+        return False
+    return _plain(name).removeprefix(theirs) in (_plain(model), _plain(model).removeprefix(theirs))
+
+
+def _plain(name: str) -> str:
+    return "".join(character for character in name.lower() if character.isalnum())
 
 
 def _darktable_entry(entry: Mapping[str, Any], range_dn: ThreeColors) -> IsoFigures:

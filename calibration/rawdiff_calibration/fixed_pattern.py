@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rawdiff_calibration.measure import Measured
-from rawdiff_calibration.mosaic import Plane, block_means, evaluate_smooth, fit_smooth
-from rawdiff_calibration.pairs import choose_block
+from rawdiff_calibration.mosaic import Plane, cell_means, evaluate_smooth, fit_smooth
 
 SMOOTH_DEGREE = 6
 """Total degree of the surface that stands for shading; fixed pattern is what it leaves."""
+_CELLS = 24
 
 
 @dataclass(frozen=True)
@@ -56,18 +56,25 @@ class _Variances:
     column: Measured
 
 
+def choose_cell(shape: tuple[int, int]) -> int:
+    """Side of the cells that a smooth surface is fitted to: two dozen along the shorter side.
+
+    Few cells more than terms would let the surface follow the pattern of the outermost lines.
+    """
+    return max(2, min(shape) // _CELLS)
+
+
 def smooth_part(plane: Plane, good: NDArray[np.bool_] | None = None, degree: int = SMOOTH_DEGREE) -> Plane:
-    """The smooth surface under a plane: a Chebyshev fit to the means of blocks."""
-    block = choose_block((plane.shape[0], plane.shape[1]))
-    if good is None:
-        grid = block_means(plane, block)
-    else:
-        share = block_means(good.astype(np.float32), block)
-        grid = block_means(np.where(good, plane, np.float32(0)), block)
-        grid = np.where(share > 0.5, grid / np.maximum(share, 1e-9), np.nan)
-    rows, columns = grid.shape
+    """The smooth surface under a plane: a Chebyshev fit to the means of cells."""
     whole = (plane.shape[0], plane.shape[1])
-    return evaluate_smooth(fit_smooth(grid, degree), whole, (rows * block, columns * block))
+    side = choose_cell(whole)
+    if good is None:
+        grid = cell_means(plane, side)
+    else:
+        share = cell_means(good.astype(np.float32), side)
+        grid = cell_means(np.where(good, plane, np.float32(0)), side)
+        grid = np.where(share > 0.5, grid / np.maximum(share, 1e-9), np.nan)
+    return evaluate_smooth(fit_smooth(grid, degree, whole), whole)
 
 
 def split_common(

@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 
 from rawdiff_calibration.defects import GOOD, DefectMap, find_response_defects
 from rawdiff_calibration.errors import ClippedFramesError, LitFramesError, UnevenFramesError
-from rawdiff_calibration.fixed_pattern import SMOOTH_DEGREE, FixedPattern, split_common
+from rawdiff_calibration.fixed_pattern import SMOOTH_DEGREE, FixedPattern, choose_cell, split_common
 from rawdiff_calibration.mosaic import (
     CfaPhase,
     Matrix,
     Mosaic,
     block_means,
+    cell_means,
     evaluate_smooth,
     fit_smooth,
     plane_slices,
@@ -35,6 +36,7 @@ MAX_CHANGE = 0.03
 """The light of one frame may change its distribution over the field by this much against the first."""
 _CLIPPED = 0.005
 _MAP_SIDE = 32
+_OUTLIER = 6.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,9 +158,9 @@ class FlatAccumulator:
     def _fit_plane(self, plane: int, offset_map_dn: Mosaic | None) -> tuple[Mosaic, Mosaic, Matrix]:
         """Light of a plane, the smooth field under it at every pixel, and the field's coefficients."""
         light = self._light(0, plane, offset_map_dn) + self._light(1, plane, offset_map_dn)
-        field, texture, covered = _fit_field(light)
+        field, texture = _fit_field(light)
         _require_even(field, texture)
-        return light, evaluate_smooth(field, (light.shape[0], light.shape[1]), covered), field
+        return light, evaluate_smooth(field, (light.shape[0], light.shape[1])), field
 
     def _split(
         self, defect_map: DefectMap, offset_map_dn: Mosaic | None, dsnu_dn: FixedPattern | None
@@ -211,15 +213,22 @@ class FlatAccumulator:
         return np.asarray(self._sums[half][place] - dark * np.float32(self._counts[half]))
 
 
-def _fit_field(light: Mosaic) -> tuple[Matrix, float, tuple[int, int]]:
-    """The smooth field under a plane, the relative deviation of its blocks from it, and their extent."""
-    block = choose_block((light.shape[0], light.shape[1]))
-    grid = block_means(light, block)
-    field = fit_smooth(grid, SMOOTH_DEGREE)
-    # The median keeps dust and defects from counting as texture of the target.
-    away = np.abs(grid / evaluate_smooth(field, (grid.shape[0], grid.shape[1])) - 1)
-    covered = (grid.shape[0] * block, grid.shape[1] * block)
-    return field, float(np.median(away)) * 1.4826, covered
+def _fit_field(light: Mosaic) -> tuple[Matrix, float]:
+    """The smooth field under a plane, and the relative deviation of its blocks from it."""
+    shape = (light.shape[0], light.shape[1])
+    cells = cell_means(light, choose_cell(shape))
+    field = fit_smooth(cells, SMOOTH_DEGREE, shape)
+    # Dust and defects are no light: without their cells once more.
+    away = _deviations(cells, field)
+    spread = 1.4826 * float(np.median(np.abs(away)))
+    field = fit_smooth(np.where(np.abs(away) > _OUTLIER * spread, np.nan, cells), SMOOTH_DEGREE, shape)
+    blocks = _deviations(cell_means(light, choose_block(shape)), field)
+    return field, 1.4826 * float(np.median(np.abs(blocks)))
+
+
+def _deviations(grid: Matrix, field: Matrix) -> Matrix:
+    """Of the means of cells from the field, relative to it."""
+    return np.asarray(grid / evaluate_smooth(field, (grid.shape[0], grid.shape[1])) - 1)
 
 
 def _gradient(field: Matrix) -> float:

@@ -73,14 +73,27 @@ def block_means(plane: NDArray[np.floating], block: int) -> Matrix:
     return block_sums(plane, block) / block**2
 
 
-def fit_smooth(grid: Matrix, degree: int) -> Matrix:
-    """Least-squares Chebyshev coefficients `[degree + 1, degree + 1]` of a grid of block means.
+def cell_means(plane: NDArray[np.floating], side: int) -> Matrix:
+    """Means of cells of nearly `side` x `side` pixels that cover the whole plane, edges included."""
+    rows, columns = (_cell_edges(extent, max(1, round(extent / side))) for extent in plane.shape)
+    strips = np.add.reduceat(plane, rows[:-1], axis=0)
+    sums = np.add.reduceat(strips.astype(np.float64), columns[:-1], axis=1)
+    return np.asarray(sums / np.outer(np.diff(rows), np.diff(columns)))
 
-    Cells that are NaN are left out; terms of a total degree above `degree` are zero.
+
+def fit_smooth(grid: Matrix, degree: int, shape: tuple[int, int] | None = None) -> Matrix:
+    """Least-squares Chebyshev coefficients `[degree + 1, degree + 1]` of a grid of means.
+
+    Cells that are NaN are left out; terms of a total degree above `degree` are zero. `shape` is that of the
+    plane whose `cell_means` they are; None for cells of one size.
     """
     rows, columns = grid.shape
-    y = np.polynomial.chebyshev.chebvander(_centres(rows), degree)
-    x = np.polynomial.chebyshev.chebvander(_centres(columns), degree)
+    centres = [
+        _centres(cells) if shape is None else _cell_centres(shape[axis], cells)
+        for axis, cells in enumerate((rows, columns))
+    ]
+    y = np.polynomial.chebyshev.chebvander(centres[0], degree)
+    x = np.polynomial.chebyshev.chebvander(centres[1], degree)
     terms = [(i, j) for i in range(degree + 1) for j in range(degree + 1 - i) if i < rows and j < columns]
     design = np.stack([np.outer(y[:, i], x[:, j]).ravel() for i, j in terms], axis=1)
     known = np.isfinite(grid.ravel())
@@ -109,3 +122,12 @@ def evaluate_smooth(
 def _centres(cells: int, count: int | None = None) -> Matrix:
     """Centres of the first `count` cells of which `cells` fill [-1, 1]."""
     return (np.arange(count or cells) * 2 + 1) / cells - 1
+
+
+def _cell_edges(extent: int, cells: int) -> NDArray[np.int64]:
+    return np.rint(np.linspace(0, extent, cells + 1)).astype(np.int64)
+
+
+def _cell_centres(extent: int, cells: int) -> Matrix:
+    edges = _cell_edges(extent, cells)
+    return np.asarray((edges[:-1] + edges[1:]) / extent - 1)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+from rawdiff_calibration.emva_sheet import EmvaSheet
 from rawdiff_calibration.gain_steps import find_steps
 from rawdiff_calibration.laws import Law, Step, fit_law
 from rawdiff_calibration.measure import Measured
@@ -81,6 +82,7 @@ class SensorProfile:
         maps: names and shapes of the arrays in the file beside the profile, and that file's name and hash.
         provenance: where the figures come from: method, files by hash, citation, remarks.
         quantisation_dn: step of the stored values the figures refer to.
+        emva_1288: data sheets by ISO and colour, where the frames made a series.
     """
 
     camera: ProfileCamera
@@ -94,6 +96,7 @@ class SensorProfile:
     maps: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
     quantisation_dn: float = 1.0
+    emva_1288: tuple[EmvaSheet, ...] = ()
 
     @classmethod
     def assemble(

@@ -6,7 +6,8 @@
           "column_noise_dn", "dark_current_e_per_s", ...}],
  "prnu": {"value", "se", "pixel", "row", "column"}, "dsnu_e": {the same},
  "laws": {"steps": [{"iso_below", "iso_above"}], NAME: {"form", "segments": [...]}},
- "defects": {...}, "maps": {...}, "provenance": {...}}
+ "defects": {...}, "maps": {...}, "provenance": {...},
+ "emva_1288": [{"iso", "color", "exposures", "remarks", NAME: pair, ...}]}
 
 An entry's further pairs are kept by name. A figure that was not measured is left out.
 """
@@ -20,6 +21,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
+from rawdiff_calibration.emva_sheet import EmvaSheet
 from rawdiff_calibration.errors import CalibrationError
 from rawdiff_calibration.laws import Law, Segment, Step
 from rawdiff_calibration.measure import Measured
@@ -56,6 +58,7 @@ def profile_to_json(profile: SensorProfile) -> str:
         "defects": dict(profile.defects),
         "maps": dict(profile.maps),
         "provenance": dict(profile.provenance),
+        "emva_1288": [_sheet_record(sheet) for sheet in profile.emva_1288],
     }
     return json.dumps(record, indent=1, allow_nan=False) + "\n"
 
@@ -131,6 +134,7 @@ def _read_profile(record: Mapping[str, Any]) -> SensorProfile:
         record.get("maps", {}),
         record.get("provenance", {}),
         float(record.get("quantisation_dn", 1.0)),
+        tuple(_read_sheet(sheet, f"emva_1288[{i}]") for i, sheet in enumerate(record.get("emva_1288", ()))),
     )
 
 
@@ -180,6 +184,17 @@ def _read_parts(record: Mapping[str, Any], where: str) -> dict[str, Measured]:
     return parts | {name: _read_pair(value, f"{where}.{name}") for name, value in rest.items()}
 
 
+def _read_sheet(record: Mapping[str, Any], where: str) -> EmvaSheet:
+    own = ("iso", "color", "exposures", "remarks")
+    return EmvaSheet(
+        float(record["iso"]),
+        str(record["color"]),
+        int(record["exposures"]),
+        {name: _read_pair(value, f"{where}.{name}") for name, value in record.items() if name not in own},
+        tuple(map(str, record.get("remarks", ()))),
+    )
+
+
 def _read_law(record: Mapping[str, Any], where: str) -> Law:
     if record["form"] not in ("log", "linear"):
         raise ProfileProblem(f"a law is log or linear, not {record['form']!r}", where=where)
@@ -224,6 +239,11 @@ def _iso_record(entry: IsoFigures) -> dict[str, Any]:
 def _parts_record(parts: Mapping[str, Measured]) -> dict[str, Any]:
     total = _pair(parts["total"]) if "total" in parts else {}
     return {**total, **{name: _pair(figure) for name, figure in parts.items() if name != "total"}}
+
+
+def _sheet_record(sheet: EmvaSheet) -> dict[str, Any]:
+    record = {"iso": sheet.iso, "color": sheet.color, "exposures": sheet.exposures}
+    return record | {"remarks": list(sheet.remarks)} | {n: _pair(f) for n, f in sheet.figures.items()}
 
 
 def _law_record(law: Law) -> dict[str, Any]:

@@ -12,14 +12,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rawdiff_calibration.chart import from_chart_frame
 from rawdiff_calibration.dark import DarkAccumulator
 from rawdiff_calibration.dark_result import DarkResult
 from rawdiff_calibration.dark_solve import solve_darks
+from rawdiff_calibration.emva_series import EmvaSeries, measure_dark_levels
+from rawdiff_calibration.emva_sheet import EmvaSheet
 from rawdiff_calibration.errors import CalibrationError, FramesError, TooFewFramesError
 from rawdiff_calibration.flat import FlatAccumulator, FlatResult
 from rawdiff_calibration.linearity import LinearityResult, measure_linearity
 from rawdiff_calibration.mosaic import CfaPhase, Mosaic, plane_slices
 from rawdiff_calibration.photon_transfer import PhotonTransfer, PhotonTransferResult
+from rawdiff_calibration.refusals import require_same_shape
 
 _FLAT_LOW, _FLAT_HIGH = 0.08, 0.75
 """Part of the range in which a flat is of use for response and shading."""
@@ -31,7 +35,8 @@ class IsoResult:
     """What one ISO gave; `black_dn` is the level of each plane that was taken as dark.
 
     `transfer` is None without flats, `darks` without darks, `flat` where the light was not even enough,
-    `linearity` without three exposure times.
+    `linearity` without three exposure times. `emva` holds a sheet for each colour, or none where its frames
+    do not make a series. `notes` say what was left out, `remarks` what a person may want to know.
     """
 
     iso: float
@@ -42,10 +47,14 @@ class IsoResult:
     flat: FlatResult | None
     linearity: LinearityResult | None
     notes: tuple[str, ...]
+    emva: tuple[EmvaSheet, ...] = ()
+    remarks: tuple[str, ...] = ()
 
 
 class IsoCalibration:
     """Gathers the frames of one ISO: `add_dark` for all darks, then `add_flat_pair`, then `solve`.
+
+    Without flats `use_chart` gives a gain that is less to be trusted.
 
     Args:
         iso: the setting.
@@ -70,6 +79,8 @@ class IsoCalibration:
         self._darks: DarkResult | None = None
         self._transfer: PhotonTransfer | None = None
         self._flats: FlatAccumulator | None = None
+        self._emva: EmvaSeries | None = None
+        self._chart: PhotonTransferResult | None = None
         self._levels: list[tuple[float, float]] = []
         self._notes: list[str] = []
         self._pairs = 0
@@ -95,10 +106,12 @@ class IsoCalibration:
             FramesError: the darks cannot be used together; says why.
         """
         if self._transfer is None:
+            levels = () if self._dark_frames is None else measure_dark_levels(self._dark_frames)
             if self._dark_frames is not None:
                 self._darks = solve_darks(self._dark_frames)
                 self._dark_frames = None
             self._black = self._find_black()
+            self._emva = EmvaSeries(self.iso, self.phase, levels, self._range())
             bad = None if self._darks is None else self._darks.defect_map > 0
             self._transfer = PhotonTransfer(self.phase, self._black, self.white_dn, bad)
             self._flats = FlatAccumulator(self.shape, self.phase, self._black, self.white_dn)
@@ -109,26 +122,46 @@ class IsoCalibration:
             self._kept = []
         return self._darks
 
-    def add_flat_pair(self, first: Mosaic, second: Mosaic, exposure_s: float | None, name: str) -> None:
+    def add_flat_pair(
+        self,
+        first: Mosaic,
+        second: Mosaic,
+        exposure_s: float | None,
+        name: str,
+        photons: float | None = None,
+    ) -> None:
         """Add two flats of the same light and exposure.
+
+        `photons` is their mean number per pixel and exposure, where a radiometer told it.
 
         Raises:
             FramesError: they cannot be used; says why.
         """
         self.finish_darks()
-        assert self._transfer is not None and self._flats is not None
+        assert self._transfer is not None and self._flats is not None and self._emva is not None
         self._pairs += 1
         self._transfer.add_pair(first, second, exposure_s, name)
+        self._emva.add_pair(first, second, exposure_s, photons)
         level = self._level(first)
         if exposure_s is not None:
             self._levels.append((exposure_s, (level + self._level(second)) / 2))
-        span = (self.white_dn or float(first.max())) - float(np.mean(self._black))
+        span = self._range() or float(first.max()) - float(np.mean(self._black))
         if _FLAT_LOW * span < level < _FLAT_HIGH * span:
             for number, frame in enumerate((first, second)):
                 try:
                     self._flats.add(frame, f"{name}, frame {number + 1}")
                 except FramesError as problem:
                     self._notes.append(f"left out of response and shading: {problem}")
+
+    def use_chart(self, frame: Mosaic, name: str) -> None:
+        """Take the gain from one frame `[H, W]` of a stepped chart, instead of flats.
+
+        Raises:
+            CalibrationError: the frame gives no gain; says why.
+        """
+        self.finish_darks()
+        require_same_shape(frame, self.shape, name)
+        self._chart = from_chart_frame(frame, self.phase, self._black, self.white_dn)
 
     def solve(self) -> IsoResult:
         """Measure everything that these frames allow.
@@ -137,18 +170,19 @@ class IsoCalibration:
             CalibrationError: the flats give no gain; says why.
         """
         self.finish_darks()
-        assert self._transfer is not None and self._flats is not None
-        transfer = self._transfer.solve() if self._pairs else None
-        flat = self._solve_flat()
+        assert self._transfer is not None and self._emva is not None
+        sheets, remarks = self._emva.solve() if self._pairs else ((), ())
         return IsoResult(
             self.iso,
             self.phase,
             self._black,
-            transfer,
+            self._transfer.solve() if self._pairs else self._chart,
             self._darks,
-            flat,
+            self._solve_flat(),
             self._solve_linearity(),
             tuple(dict.fromkeys(self._notes)),
+            sheets,
+            remarks,
         )
 
     def _solve_flat(self) -> FlatResult | None:
@@ -168,15 +202,17 @@ class IsoCalibration:
         if len({exposure for exposure, _ in self._levels}) < 3:
             return None
         exposures, levels = zip(*self._levels, strict=True)
-        span = None if self.white_dn is None else self.white_dn - float(np.mean(self._black))
         try:
-            return measure_linearity(exposures, levels, span)
+            return measure_linearity(exposures, levels, self._range())
         except TooFewFramesError as problem:
             self._notes.append(f"no linearity curve: {problem}")
             return None
 
     def _level(self, frame: Mosaic) -> float:
         return float(frame.mean(dtype=np.float64)) - float(np.mean(self._black))
+
+    def _range(self) -> float | None:
+        return None if self.white_dn is None else self.white_dn - float(np.mean(self._black))
 
     def _find_black(self) -> tuple[float, ...]:
         planes = len(plane_slices(self.phase))

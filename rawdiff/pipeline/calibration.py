@@ -10,28 +10,22 @@ import numpy as np
 from numpy.typing import NDArray
 from rawdiff_calibration.camera import assemble_camera, join_defects
 from rawdiff_calibration.dark_fitness import judge_darks
-from rawdiff_calibration.errors import CalibrationError, FramesError, ProcessedFramesError
-from rawdiff_calibration.fitness import judge_pairs
+from rawdiff_calibration.errors import CalibrationError
+from rawdiff_calibration.fitness import Fitness, judge_frame, judge_pairs
 from rawdiff_calibration.mosaic import plane_slices
+from rawdiff_calibration.noise import NoiseModel
 from rawdiff_calibration.profile import ProfileCamera, SensorProfile
 from rawdiff_calibration.refusals import crop_centre
-from rawdiff_calibration.session import IsoCalibration, IsoResult
+from rawdiff_calibration.session import IsoResult
 
 from rawdiff import __version__
 from rawdiff.errors import CalibrationFramesError
-from rawdiff.pipeline.calibration_frames import (
-    CalibrationFrame,
-    FrameFacts,
-    group_by_iso,
-    hash_frames,
-    pair_by_exposure,
-    read_frame,
-)
-from rawdiff.pipeline.calibration_verdicts import IsoOutcome, Verdict, describe_alone, describe_iso
-from rawdiff.pipeline.events import Event, Listener
+from rawdiff.pipeline.calibration_frames import FrameFacts, hash_frames, read_frame
+from rawdiff.pipeline.calibration_photons import PhotonCounts
+from rawdiff.pipeline.calibration_sets import Gathering, IsoFrames, Pair, pair_name, sort_out
+from rawdiff.pipeline.calibration_verdicts import IsoOutcome, Verdict, describe_iso
+from rawdiff.pipeline.events import Listener
 from rawdiff.pipeline.noise_model import hash_serial
-
-Pair = tuple[FrameFacts, FrameFacts]
 
 _JUDGED_PAIRS, _JUDGED_DARKS = 3, 6
 
@@ -47,91 +41,52 @@ class Calibration:
 
 
 def calibrate_camera(
-    flats: Sequence[FrameFacts], darks: Sequence[FrameFacts], listen: Listener
+    flats: Sequence[FrameFacts],
+    darks: Sequence[FrameFacts],
+    listen: Listener,
+    *,
+    charts: Sequence[FrameFacts] = (),
+    photons: PhotonCounts | None = None,
 ) -> Calibration:
     """Calibrate one camera, an ISO at a time, a frame at a time.
 
+    Args:
+        flats: frames of an even light, in pairs of one exposure.
+        darks: frames without light.
+        listen: told of the progress.
+        charts: single frames of a stepped chart, one an ISO without flats: a gain that is less to be trusted.
+        photons: photon counts of the flats, for quantum efficiency and thresholds in photons.
+
     Raises:
         CalibrationFramesError: the frames cannot calibrate a sensor; says why.
+        ConfigurationError: `photons` says nothing of a flat.
         InputError: a file cannot be read.
     """
-    frames = [*flats, *darks]
+    frames = [*flats, *darks, *charts]
     _require_one_camera(frames)
-    lit, dark = group_by_iso(flats), group_by_iso(darks)
+    sorted_out, verdicts = sort_out(flats, darks, charts)
     results: list[IsoResult] = []
     maps: dict[str, NDArray[np.generic]] = {}
-    verdicts: list[Verdict] = []
-    done, total = [0], len(frames)
+    done, total = [len(flats) - 2 * sum(len(one.pairs) for one in sorted_out)], len(frames)
     white: float | None = None
-    pairs_of: dict[float, list[Pair]] = {}
-    for iso in sorted({*lit, *dark}):
-        pairs_of[iso], alone = pair_by_exposure(lit.get(iso, []))
-        verdicts += describe_alone(iso, alone)
-        done[0] += len(alone)
+    for one in sorted_out:
         with _as_frames_error():
-            gathering = _Gathering(iso, listen, done, total)
-            result = gathering.run(dark.get(iso, []), pairs_of[iso])
+            gathering = Gathering(one, photons, listen, done, total)
+            result = gathering.run()
         white = gathering.white_dn if white is None else white
         verdicts += gathering.verdicts
         results.append(_lighten(result, maps))
     with _as_frames_error():
-        profile = assemble_camera(_camera(frames), white, results, _provenance(frames))
+        profile = assemble_camera(_camera(frames), white, results, _provenance(frames, results))
     defects = join_defects(results)
     if defects is not None:
         maps["defects"] = np.asarray(defects)
     outcomes = []
-    for result in results:
-        outcome = _judge(profile, result, pairs_of[result.iso], dark.get(result.iso, []), maps)
+    for one, result in zip(sorted_out, results, strict=True):
+        outcome = _judge(profile, result, one, maps)
         verdicts += describe_iso(profile, outcome)
         outcomes.append(outcome)
     return Calibration(profile, maps, tuple(outcomes), tuple(verdicts))
-
-
-class _Gathering:
-    """The frames of one ISO on their way into the accumulators."""
-
-    def __init__(self, iso: float, listen: Listener, done: list[int], total: int) -> None:
-        self.iso = iso
-        self.verdicts: list[Verdict] = []
-        self._listen, self._done, self._total = listen, done, total
-        self._session: IsoCalibration | None = None
-        self.white_dn: float | None = None
-
-    def run(self, darks: Sequence[FrameFacts], pairs: Sequence[Pair]) -> IsoResult:
-        for facts in darks:
-            frame = self._read(facts)
-            self._begin(frame).add_dark(frame.mosaic_dn, facts.exposure_s or 0.0, facts.path.name)
-        refused: list[CalibrationError] = []
-        for first, second in pairs:
-            one, two = self._read(first), self._read(second)
-            name = _pair_name(first, second)
-            try:
-                self._begin(one).add_flat_pair(one.mosaic_dn, two.mosaic_dn, first.exposure_s, name)
-            except ProcessedFramesError:
-                raise
-            except FramesError as problem:
-                refused.append(problem)
-                self.verdicts.append(Verdict(f"flats at ISO {self.iso:g}", "poor", f"left out: {problem}"))
-        if pairs and len(refused) == len(pairs):
-            raise refused[0]
-        assert self._session is not None
-        return self._session.solve()
-
-    def _begin(self, frame: CalibrationFrame) -> IsoCalibration:
-        if self._session is None:
-            height, width = frame.mosaic_dn.shape
-            self.white_dn = frame.white_dn
-            self._session = IsoCalibration(
-                self.iso, (height, width), frame.phase, frame.black_dn, frame.white_dn
-            )
-        return self._session
-
-    def _read(self, facts: FrameFacts) -> CalibrationFrame:
-        frame = read_frame(facts)
-        self._done[0] += 1
-        fraction = 0.95 * self._done[0] / self._total
-        self._listen(Event("progress", "calibration", f"ISO {self.iso:g}", {"fraction": fraction}))
-        return frame
 
 
 def _lighten(result: IsoResult, maps: dict[str, NDArray[np.generic]]) -> IsoResult:
@@ -157,40 +112,47 @@ def _slices_of(planes: int, result: IsoResult) -> tuple[tuple[slice, slice], ...
 
 
 def _judge(
-    profile: SensorProfile,
-    result: IsoResult,
-    pairs: Sequence[Pair],
-    darks: Sequence[FrameFacts],
-    maps: dict[str, NDArray[np.generic]],
+    profile: SensorProfile, result: IsoResult, frames: IsoFrames, maps: dict[str, NDArray[np.generic]]
 ) -> IsoOutcome:
     """Let the profile explain some of the frames it was made of, freed of their dark pattern."""
     model = profile.noise_model(result.iso)
-    fitness = dark_fitness = None
-    sound = _sound_pairs(result, pairs)
-    picks = sorted({round(x) for x in np.linspace(0, len(sound) - 1, _JUDGED_PAIRS)}) if sound else []
-    if picks and result.transfer is not None:
-        shading = maps.get(f"dark_shading_dn_iso_{result.iso:g}")
-        loaded = ((_plain(sound[pick][0], shading), _plain(sound[pick][1], shading)) for pick in picks)
-        top = result.transfer.linear_to_dn * 1.02 + float(np.mean(result.black_dn))
-        white = top if profile.levels.white_dn is None else min(top, profile.levels.white_dn.value)
-        with suppress(ValueError):
-            fitness = judge_pairs(model, loaded, result.phase, result.black_dn, white)
-    shortest = min((facts.exposure_s or 0.0 for facts in darks), default=0.0)
-    short = [facts for facts in darks if (facts.exposure_s or 0.0) == shortest][:_JUDGED_DARKS]
+    dark_fitness = None
+    shortest = min((facts.exposure_s or 0.0 for facts in frames.darks), default=0.0)
+    short = [facts for facts in frames.darks if (facts.exposure_s or 0.0) == shortest][:_JUDGED_DARKS]
     if len(short) >= 3:
         centres = [crop_centre(read_frame(facts).mosaic_dn).copy() for facts in short]
         dark_fitness = judge_darks(model, centres, result.phase)
-    return IsoOutcome(result, fitness, dark_fitness)
+    fitness = _judge_lit(model, profile, result, frames, maps.get(f"dark_shading_dn_iso_{result.iso:g}"))
+    return IsoOutcome(result, fitness, dark_fitness, "flats" if frames.chart is None else "chart")
+
+
+def _judge_lit(
+    model: NoiseModel,
+    profile: SensorProfile,
+    result: IsoResult,
+    frames: IsoFrames,
+    shading: NDArray[np.generic] | None,
+) -> Fitness | None:
+    """Judge by some of the pairs, or by the smooth places of the chart; None where they hold too little."""
+    if result.transfer is None:
+        return None
+    top = result.transfer.linear_to_dn * 1.02 + float(np.mean(result.black_dn))
+    white = top if profile.levels.white_dn is None else min(top, profile.levels.white_dn.value)
+    sound = _sound_pairs(result, frames.pairs)
+    picks = sorted({round(x) for x in np.linspace(0, len(sound) - 1, _JUDGED_PAIRS)}) if sound else []
+    loaded = ((_plain(sound[pick][0], shading), _plain(sound[pick][1], shading)) for pick in picks)
+    with suppress(ValueError):
+        if frames.chart is not None:
+            chart = _plain(frames.chart, shading)
+            return judge_frame(model, chart, result.phase, result.black_dn, white)
+        return judge_pairs(model, loaded, result.phase, result.black_dn, white)
+    return None
 
 
 def _sound_pairs(result: IsoResult, pairs: Sequence[Pair]) -> list[Pair]:
     """Pairs of which a level was used in the fit: neither clipped nor beyond the linear range."""
     used = {point.name for point in (result.transfer.points if result.transfer else ()) if point.used}
-    return [(one, two) for one, two in pairs if _pair_name(one, two) in used]
-
-
-def _pair_name(first: FrameFacts, second: FrameFacts) -> str:
-    return f"{first.path.name} and {second.path.name}"
+    return [(one, two) for one, two in pairs if pair_name(one, two) in used]
 
 
 def _plain(facts: FrameFacts, shading: NDArray[np.generic] | None) -> NDArray[np.float32]:
@@ -202,7 +164,7 @@ def _plain(facts: FrameFacts, shading: NDArray[np.generic] | None) -> NDArray[np
 def _require_one_camera(frames: Sequence[FrameFacts]) -> None:
     if not frames:
         raise CalibrationFramesError(
-            "no frames were given", hint="--flats and --darks take paths, folders or patterns"
+            "no frames were given", hint="--flats, --darks and --chart take paths, folders or patterns"
         )
     first = frames[0]
     for facts in frames:
@@ -238,10 +200,11 @@ def _camera(frames: Sequence[FrameFacts]) -> ProfileCamera:
     return ProfileCamera(camera.make, camera.model, names, serial, camera.firmware)
 
 
-def _provenance(frames: Sequence[FrameFacts]) -> dict[str, object]:
+def _provenance(frames: Sequence[FrameFacts], results: Sequence[IsoResult]) -> dict[str, object]:
     return {
         "method": "photon transfer of flat pairs, darks",
         "program": f"rawdiff {__version__}",
+        "trust": {f"{one.iso:g}": one.transfer.trust for one in results if one.transfer is not None},
         "files": hash_frames(frames),
     }
 

@@ -28,20 +28,23 @@ class Verdict:
 
 @dataclass(frozen=True, eq=False)
 class IsoOutcome:
-    """One ISO: what was measured, and how the profile explains its own frames."""
+    """One ISO: what was measured, and how the profile explains its own frames. `light`: flats, or a chart."""
 
     result: IsoResult
     fitness: Fitness | None
     dark_fitness: DarkFitness | None
+    light: Literal["flats", "chart"] = "flats"
 
 
 def describe_iso(profile: SensorProfile, outcome: IsoOutcome) -> list[Verdict]:
     """Everything a person should know about one ISO."""
     result = outcome.result
-    flats, darks = f"flats at ISO {result.iso:g}", f"darks at ISO {result.iso:g}"
+    flats, darks = f"{outcome.light} at ISO {result.iso:g}", f"darks at ISO {result.iso:g}"
     found = [Verdict(flats, "poor", note) for note in result.notes]
     if result.transfer is not None:
-        found += [Verdict(flats, "note", note) for note in (result.transfer.trust, *result.transfer.notes)]
+        grade: Grade = "poor" if outcome.light == "chart" else "note"
+        found.append(Verdict(flats, grade, result.transfer.trust))
+        found += [Verdict(flats, "note", note) for note in (*result.transfer.notes, *result.remarks)]
         worst = max(
             chi2 / max(freedom, 1)
             for chi2, freedom in zip(result.transfer.chi2, result.transfer.freedom, strict=True)
