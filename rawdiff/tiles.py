@@ -6,8 +6,11 @@ is at least the reach of the operation, every output pixel sees the same neighbo
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+
+_MOST_PARTS = 64
 
 
 @dataclass(frozen=True)
@@ -44,27 +47,69 @@ class Tile:
         )
 
 
-def plan_tiles(height: int, width: int, size: int, halo: int, align: int = 1) -> Iterator[Tile]:
+def divide(height: int, width: int, area: int, halo: int, align: int = 1) -> tuple[int, int]:
+    """Rows and columns of the inner part with which a frame costs least.
+
+    Of all even cuts whose tiles, halo included, have at most `area` pixels, the one that reads the fewest
+    pixels in total. Where even the smallest tile has more, that one: `align` pixels a side.
+
+    Args:
+        height: rows of the frame.
+        width: columns of the frame.
+        area: pixels that a tile may read.
+        halo: pixels read around the inner part.
+        align: the sides are multiples of this.
+
+    Raises:
+        ValueError: no frame, or no alignment.
+    """
+    if height < 1 or width < 1 or align < 1 or halo < 0:
+        raise ValueError(f"no cut of a {height}x{width} frame with halo {halo}, align {align}")
+    best, least = (align, align), math.inf
+    for rows in _sides(height, align):
+        for columns in _sides(width, align):
+            tiles = list(plan_tiles(height, width, (rows, columns), halo, align))
+            areas = [_span(tile.outer[0]) * _span(tile.outer[1]) for tile in tiles]
+            if max(areas) <= area and sum(areas) < least:
+                best, least = (rows, columns), sum(areas)
+    return best
+
+
+def _sides(length: int, align: int) -> list[int]:
+    """Multiples of `align` that cut a length into 1, 2, 3, ... parts, each part's size once."""
+    cells = -(-length // align)
+    return sorted(
+        {-(-cells // parts) * align for parts in range(1, min(cells, _MOST_PARTS) + 1)}, reverse=True
+    )
+
+
+def _span(part: slice) -> int:
+    return int(part.stop - part.start)
+
+
+def plan_tiles(
+    height: int, width: int, size: int | tuple[int, int], halo: int, align: int = 1
+) -> Iterator[Tile]:
     """Yield the tiles of a frame, row by row.
 
     Args:
         height: rows of the frame.
         width: columns of the frame.
-        size: side of the inner part in pixels, rounded up to a multiple of `align`.
+        size: side of the inner part in pixels, or its rows and columns, rounded up to multiples of `align`.
         halo: pixels read around it, rounded up to a multiple of `align` (so the CFA phase is kept at 2).
         align: every outer edge that is not the frame's own falls on a multiple of this.
 
     Raises:
         ValueError: a size that is not positive.
     """
-    if height < 1 or width < 1 or size < 1 or align < 1 or halo < 0:
+    rows, columns = size if isinstance(size, tuple) else (size, size)
+    if min(height, width, rows, columns, align) < 1 or halo < 0:
         raise ValueError(f"no tiles in a {height}x{width} frame with size {size}, halo {halo}, align {align}")
-    size = -(-size // align) * align
-    halo = -(-halo // align) * align
-    for top in range(0, height, size):
-        bottom = min(top + size, height)
-        for left in range(0, width, size):
-            right = min(left + size, width)
+    rows, columns, halo = (-(-length // align) * align for length in (rows, columns, halo))
+    for top in range(0, height, rows):
+        bottom = min(top + rows, height)
+        for left in range(0, width, columns):
+            right = min(left + columns, width)
             yield Tile(
                 top, bottom, left, right,
                 max(top - halo, 0), min(bottom + halo, height),

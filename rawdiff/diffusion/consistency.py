@@ -88,15 +88,19 @@ def lowfreq(y: Tensor, variance: Tensor, block: int) -> Hook:
     if block < 1 or min(y.shape[-2:]) < block:
         raise ValueError(f"no block of {block} pixels in an image of {tuple(y.shape[-2:])}")
     count = float(block * block)
-    spread = torch.as_tensor(variance, dtype=y.dtype).expand_as(y)
-    block_variance = avg_pool2d(spread, block) / count
+
+    def of_blocks(square: Tensor) -> Tensor:
+        """Variance of a block's mean; one figure is the same in every block."""
+        return (square if square.ndim == 0 else avg_pool2d(square.expand_as(y), block)) / count
+
+    block_variance = of_blocks(torch.as_tensor(variance, dtype=y.dtype))
 
     def correct(x0: Tensor, level: Tensor) -> Tensor:
-        q = avg_pool2d((level**2).expand_as(x0), block) / count
+        q = of_blocks(level**2)
         shift = q / (q + block_variance) * avg_pool2d(y - x0, block)
         size = (shift.shape[-2] * block, shift.shape[-1] * block)
         grown = interpolate(shift, size=size, mode="bilinear", align_corners=False)
         missing = (0, x0.shape[-1] - size[1], 0, x0.shape[-2] - size[0])
-        return x0 + torch.nn.functional.pad(grown, missing, mode="replicate")
+        return torch.nn.functional.pad(grown, missing, mode="replicate").add_(x0)
 
     return correct

@@ -9,15 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from rawdiff.networks.condition import BLUR_REACH, STABILISED_CHANNELS, blur, stabilised_features
 from rawdiff.networks.residual import AdaptiveResidual
-from rawdiff.networks.stabilised import spread_over
-from rawdiff.networks.unet import UNet, pad_to
+from rawdiff.networks.stabilised import StabilisedNetwork
 
 
-class ExposureNetwork(nn.Module):
+class ExposureNetwork(StabilisedNetwork[AdaptiveResidual]):
     """U-Net with photon map in and adaptive residual layer out.
 
     Args:
@@ -36,7 +34,7 @@ class ExposureNetwork(nn.Module):
         adaptive_residual: bool = True,
         steps: int = 3,
     ) -> None:
-        super().__init__()
+        super().__init__(9, widths, blocks)
         self.config = {
             "widths": list(widths),
             "blocks": list(blocks),
@@ -47,35 +45,18 @@ class ExposureNetwork(nn.Module):
         self.steps = steps
         self.photon_map = photon_map
         self.adaptive_residual = adaptive_residual
-        self.unet = UNet(STABILISED_CHANNELS, 9, widths, blocks)
 
-    @property
-    def align(self) -> int:
-        """Tile edges fall on multiples of this many packed pixels."""
-        return self.unet.align
+    def features(self, state: Tensor, base: Tensor, sigma: Tensor, floor: Tensor) -> Tensor:
+        """The features of the domain; without the photon map only the detail among them is not 0."""
+        features = super().features(state, base, sigma, floor)
+        if self.photon_map:
+            return features
+        detail = 4 * self.unet.stem**2
+        return torch.cat([features[:, :detail], torch.zeros_like(features[:, detail:])], dim=1)
 
-    @property
-    def halo(self) -> int:
-        """Packed pixels a tile reads beyond what it writes."""
-        return self.unet.reach() + BLUR_REACH
-
-    def forward(self, state: Tensor, sigma: Tensor, floor: Tensor) -> AdaptiveResidual:
-        """Estimate the noise-free state.
-
-        Args:
-            state: `[B, 4, h, w]`, variance-stabilised.
-            sigma: standard deviation of its noise, broadcastable to it: one over the root of the exposure.
-            floor: transform of no light, broadcastable to it.
-        """
-        height, width = state.shape[-2:]
-        state = pad_to(state, self.align)
-        sigma, floor = spread_over(sigma, state), spread_over(floor, state)
-        base = blur(state)
-        features = stabilised_features(state, base, sigma, floor)
-        if not self.photon_map:
-            features = torch.cat([features[:, :4], torch.zeros_like(features[:, 4:])], dim=1)
-        answer = self.unet(features)
-        both = AdaptiveResidual.split(answer, base, state, sigma)
-        mix = both.mix if self.adaptive_residual else torch.ones_like(both.mix)
-        inside = (..., slice(height), slice(width))
-        return AdaptiveResidual(mix[inside], both.direct[inside], both.corrected[inside])
+    def answer(self, planes: Tensor, state: Tensor, base: Tensor, sigma: Tensor) -> AdaptiveResidual:
+        """Read both branches and the map that mixes them."""
+        both = AdaptiveResidual.split(planes, base, state, sigma)
+        if self.adaptive_residual:
+            return both
+        return AdaptiveResidual(torch.ones_like(both.mix), both.direct, both.corrected)

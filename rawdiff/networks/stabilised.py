@@ -1,20 +1,110 @@
-"""The camera-independent denoiser: D(state, sigma map) -> noise-free state, in the stabilised domain."""
+"""Networks of the stabilised domain, and the camera-independent denoiser D(state, sigma map) -> clean."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Generic, TypeVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rawdiff.networks.condition import BLUR_REACH, STABILISED_CHANNELS, blur, stabilised_features
+from rawdiff.networks.condition import (
+    BLUR_REACH,
+    STABILISED_CHANNELS,
+    blur,
+    spread_over,
+    stabilised_features,
+)
+from rawdiff.networks.strips import Writer, run_in_strips
 from rawdiff.networks.unet import UNet, pad_to
 
 _GATE_AT_START = -2.0
+Estimate = TypeVar("Estimate")
 
 
-class StabilisedDenoiser(nn.Module):
+class StabilisedNetwork(nn.Module, Generic[Estimate]):
+    """A U-Net that is told state, noise map and floor in units of the noise; what it answers is its kind's.
+
+    Args:
+        channels_out: planes that the U-Net answers.
+        widths: channels of its levels.
+        blocks: residual blocks a level.
+    """
+
+    def __init__(self, channels_out: int, widths: Sequence[int], blocks: Sequence[int]) -> None:
+        super().__init__()
+        self.unet = UNet(STABILISED_CHANNELS, channels_out, widths, blocks)
+
+    @property
+    def align(self) -> int:
+        """Tile edges fall on multiples of this many packed pixels."""
+        return self.unet.align
+
+    @property
+    def halo(self) -> int:
+        """Packed pixels a tile reads beyond what it writes."""
+        return self.unet.reach() + BLUR_REACH
+
+    def features(self, state: Tensor, base: Tensor, sigma: Tensor, floor: Tensor) -> Tensor:
+        """What the U-Net sees, in its cells."""
+        return stabilised_features(state, base, sigma, floor, self.unet.stem)
+
+    def answer(self, planes: Tensor, state: Tensor, base: Tensor, sigma: Tensor) -> Estimate:
+        """Turn the planes of the U-Net into the estimate, pixel by pixel."""
+        raise NotImplementedError
+
+    def forward(self, state: Tensor, sigma: Tensor, floor: Tensor) -> Estimate:
+        """Estimate the noise-free state.
+
+        Args:
+            state: `[B, 4, h, w]`, variance-stabilised.
+            sigma: standard deviation of its noise, broadcastable to it, above 0.
+            floor: transform of no light, broadcastable to it.
+        """
+        height, width = state.shape[-2:]
+        padded = pad_to(state, self.align)
+        sigma, floor = spread_over(sigma, padded), spread_over(floor, padded)
+        base = blur(padded)
+        planes = self.unet(self.features(padded, base, sigma, floor))
+        inside = (..., slice(height), slice(width))
+        return self.answer(planes[inside], state, base[inside], _rows(sigma, slice(height), width))
+
+    def in_strips(self, state: Tensor, sigma: Tensor, floor: Tensor, write: Writer[Estimate]) -> None:
+        """Evaluate a frame without holding its finest level: the result of `forward`, for inference.
+
+        Args:
+            state: `[1, 4, h, w]`, as `forward` takes it.
+            sigma: likewise.
+            floor: likewise.
+            write: `write(rows, estimate)` is given every row of the frame once.
+        """
+        height, width = state.shape[-2:]
+        padded = pad_to(state, self.align)
+        sigma, floor = spread_over(sigma, padded), spread_over(floor, padded)
+        base = torch.empty_like(padded)
+
+        def enter(rows: slice) -> Tensor:
+            wide = slice(max(rows.start - BLUR_REACH, 0), rows.stop + BLUR_REACH)
+            inner = slice(rows.start - wide.start, rows.stop - wide.start)
+            base[:, :, rows] = blur(padded[:, :, wide])[:, :, inner]
+            return self.features(padded[:, :, rows], base[:, :, rows], _rows(sigma, rows), _rows(floor, rows))
+
+        def leave(rows: slice, planes: Tensor) -> None:
+            own = slice(rows.start, min(rows.stop, height))
+            inside = planes[:, :, : own.stop - own.start, :width]
+            write(
+                own, self.answer(inside, state[:, :, own], base[:, :, own, :width], _rows(sigma, own, width))
+            )
+
+        run_in_strips(self.unet, padded.shape[-2:], enter, leave)
+
+
+def _rows(figure: Tensor, rows: slice, width: int | None = None) -> Tensor:
+    """Rows of a map; a figure that is one for the frame stays as it is."""
+    return figure if figure.shape[-2:] == (1, 1) else figure[..., rows, :width]
+
+
+class StabilisedDenoiser(StabilisedNetwork[Tensor]):
     """A U-Net that weighs the measured detail and adds what is missing.
 
     out = base + gate * (state - base) + sigma * residual, where base is a 7x7 blur: at low light the blur
@@ -28,45 +118,10 @@ class StabilisedDenoiser(nn.Module):
     def __init__(
         self, widths: Sequence[int] = (32, 64, 128, 256), blocks: Sequence[int] = (1, 1, 1, 2)
     ) -> None:
-        super().__init__()
+        super().__init__(8, widths, blocks)
         self.config = {"widths": list(widths), "blocks": list(blocks)}
-        self.unet = UNet(STABILISED_CHANNELS, 8, widths, blocks)
 
-    @property
-    def align(self) -> int:
-        """Tile edges fall on multiples of this many packed pixels."""
-        return self.unet.align
-
-    @property
-    def halo(self) -> int:
-        """Packed pixels a tile reads beyond what it writes."""
-        return self.unet.reach() + BLUR_REACH
-
-    def forward(self, state: Tensor, sigma: Tensor, floor: Tensor) -> Tensor:
-        """Estimate the noise-free state.
-
-        Args:
-            state: `[B, 4, h, w]`, variance-stabilised.
-            sigma: standard deviation of its noise, broadcastable to it, above 0.
-            floor: transform of no light, broadcastable to it.
-        """
-        height, width = state.shape[-2:]
-        state = pad_to(state, self.align)
-        sigma = spread_over(sigma, state)
-        floor = spread_over(floor, state)
-        base = blur(state)
-        answer = self.unet(stabilised_features(state, base, sigma, floor))
-        gate = torch.sigmoid(answer[:, :4] + _GATE_AT_START)
-        clean = base + gate * (state - base) + sigma * answer[:, 4:]
-        inside: Tensor = clean[..., :height, :width]
-        return inside
-
-
-def spread_over(figure: Tensor, state: Tensor) -> Tensor:
-    """Extend a map to the size of the padded state; a scalar or a per-plane figure stays as it is."""
-    if figure.ndim < 2 or figure.shape[-2:] in ((1, 1), state.shape[-2:]):
-        return figure.reshape((1,) * (4 - figure.ndim) + figure.shape)
-    right, down = state.shape[-1] - figure.shape[-1], state.shape[-2] - figure.shape[-2]
-    leading = figure.reshape(-1, 1, *figure.shape[-2:])
-    padded = F.pad(leading, (0, right, 0, down), mode="replicate")
-    return padded.reshape(*figure.shape[:-2], *state.shape[-2:])
+    def answer(self, planes: Tensor, state: Tensor, base: Tensor, sigma: Tensor) -> Tensor:
+        """Mix blur and measurement by the gate, add the residual."""
+        gate = torch.sigmoid(planes[:, :4] + _GATE_AT_START)
+        return base + gate * (state - base) + sigma * planes[:, 4:]

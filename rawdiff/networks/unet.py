@@ -36,12 +36,18 @@ class ResidualBlock(nn.Module):
 class UNet(nn.Module):
     """Encoder and decoder over pixel-unshuffled planes.
 
+    The finest level has two thirds of the memory and a third of the work; `enter` and `leave` are its two
+    halves, so that it can be run strip by strip around the coarse levels (`rawdiff.networks.strips`).
+
     Args:
         channels_in: planes given, before unshuffling.
         channels_out: planes returned, after shuffling.
         widths: channels of each level, from the finest to the coarsest; each level halves the resolution.
         blocks: residual blocks on the way down at each level; the way up has as many, the coarsest none.
         stem: pixel-unshuffle factor in front of the finest level.
+
+    Raises:
+        ValueError: fewer than two levels, or not one block count for each.
     """
 
     def __init__(
@@ -53,9 +59,10 @@ class UNet(nn.Module):
         stem: int = 2,
     ) -> None:
         super().__init__()
-        if len(widths) != len(blocks):
-            raise ValueError(f"{len(widths)} widths but {len(blocks)} block counts")
+        if len(widths) != len(blocks) or len(widths) < 2:
+            raise ValueError(f"{len(widths)} widths but {len(blocks)} block counts, at least two of each")
         self.stem = stem
+        self.widths = tuple(widths)
         self.blocks = tuple(blocks)
         self.align: int = stem * 2 ** (len(widths) - 1)
         self.inlet = nn.Conv2d(channels_in * stem**2, widths[0], 3, padding=1)
@@ -76,19 +83,51 @@ class UNet(nn.Module):
         reach: int = down + up + 2 * self.stem + self.align
         return reach
 
-    def forward(self, planes: Tensor) -> Tensor:
-        """Map `[B, channels_in, h, w]`, h and w multiples of `align`, to `[B, channels_out, h, w]`."""
-        x = self.inlet(F.pixel_unshuffle(planes, self.stem))
+    def fine_reach(self) -> int:
+        """Receptive field of `enter` or of `leave` at the finest level, in packed pixels to one side."""
+        return self.stem * (2 * self.blocks[0] + 1)
+
+    def forward(self, cells: Tensor) -> Tensor:
+        """Map unshuffled planes to planes.
+
+        Args:
+            cells: `[B, channels_in stem^2, h/stem, w/stem]` with h and w multiples of `align`.
+
+        Returns:
+            `[B, channels_out, h, w]`.
+        """
+        skip = self.enter(cells)
+        return self.leave(self.deepen(self.descend(skip)), skip)
+
+    def enter(self, cells: Tensor) -> Tensor:
+        """The finest level on the way down: cells to `[B, widths[0], h/stem, w/stem]`."""
+        entered: Tensor = self.encoder[0](self.inlet(cells))
+        return entered
+
+    def descend(self, skip: Tensor, level: int = 0) -> Tensor:
+        """Halve the resolution: from a level to the one below it."""
+        below: Tensor = self.downs[level](F.leaky_relu(skip, _SLOPE))
+        return below
+
+    def deepen(self, x: Tensor) -> Tensor:
+        """All levels but the finest: `[B, widths[1], h, w]` at half the finest resolution to the same."""
         skips = []
-        for level, down in enumerate(self.downs):
+        for level in range(1, len(self.downs)):
             x = self.encoder[level](x)
             skips.append(x)
-            x = down(F.leaky_relu(x, _SLOPE))
+            x = self.descend(x, level)
         x = self.encoder[-1](x)
-        for level in reversed(range(len(self.ups))):
-            x = F.pixel_shuffle(self.ups[level](x), 2).add_(skips[level])
-            x = self.decoder[level](x)
-        return F.pixel_shuffle(self.outlet(F.leaky_relu(x, _SLOPE)), self.stem)
+        for level in reversed(range(1, len(self.ups))):
+            x = self.decoder[level](self._ascend(x, skips.pop(), level))
+        return x
+
+    def leave(self, below: Tensor, skip: Tensor) -> Tensor:
+        """The finest level on the way up: `[B, channels_out, h, w]` from the level below and `enter`."""
+        x = self.decoder[0](self._ascend(below, skip, 0))
+        return F.pixel_shuffle(self.outlet(F.leaky_relu(x, _SLOPE, inplace=True)), self.stem)
+
+    def _ascend(self, below: Tensor, skip: Tensor, level: int) -> Tensor:
+        return F.pixel_shuffle(self.ups[level](below), 2).add_(skip)
 
 
 def _stack(width: int, count: int) -> nn.Module:

@@ -95,7 +95,7 @@ class VarianceStabilised:
 
     def encode(self, signal: Tensor, exposures: Tensor | float = 1.0) -> Tensor:
         """Transform a measured value; far below black it ends at 0."""
-        inside = signal / self.gain + (self.sigma / self.gain) ** 2 + 0.375 / exposures
+        inside = signal / self.gain + ((self.sigma / self.gain) ** 2 + 0.375 / exposures)
         return 2.0 * torch.sqrt(inside.clamp(min=0))
 
     def decode(self, coded: Tensor, exposures: Tensor | float = 1.0) -> Tensor:
@@ -119,24 +119,24 @@ class VarianceStabilised:
         """1/sqrt(n) everywhere, of the signal's shape."""
         return torch.ones_like(signal) / torch.sqrt(torch.as_tensor(exposures, dtype=signal.dtype))
 
-    def _split(self, coded: Tensor, exposures: Tensor | float) -> tuple[Tensor, Tensor]:
-        """The transform of n e electrons, cut off at the tangent point, and what lies below it."""
+    def _split(self, coded: Tensor, exposures: Tensor | float) -> tuple[Tensor, Tensor, Tensor]:
+        """The transform of n e electrons cut off at the tangent point, that point, and what lies below it."""
         frames = torch.as_tensor(exposures, dtype=coded.dtype, device=coded.device)
         mean = torch.sqrt(frames) * coded
         lowest = 0.9 * torch.sqrt(frames) * self.floor(exposures)
         inside = torch.maximum(mean, lowest)
-        return inside, mean - inside
+        return inside, lowest, mean - inside
 
     def _electrons(self, coded: Tensor, exposures: Tensor | float) -> Tensor:
-        inside, below = self._split(coded, exposures)
+        inside, lowest, below = self._split(coded, exposures)
         inverse = 1.0 / inside
         series = inverse * (0.25 * 1.5**0.5 + inverse * (-1.375 + inverse * 0.625 * 1.5**0.5))
-        counted = 0.25 * inside**2 + series - 0.125 + below * _tangent(inside)
+        counted = 0.25 * inside**2 + series + below * _tangent(lowest) - 0.125
         electrons: Tensor = counted / exposures - (self.sigma / self.gain) ** 2
         return electrons
 
     def _slope(self, coded: Tensor, exposures: Tensor | float) -> Tensor:
-        inside, _ = self._split(coded, exposures)
+        inside, _, _ = self._split(coded, exposures)
         frames = torch.as_tensor(exposures, dtype=coded.dtype, device=coded.device)
         return _tangent(inside) / torch.sqrt(frames)
 

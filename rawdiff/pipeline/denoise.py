@@ -30,7 +30,7 @@ def denoise_frame(
     strength: float,
     *,
     exposure: float | torch.Tensor = 1.0,
-    tile: int | None = None,
+    tile: tuple[int, int] | None = None,
     on_fraction: Callable[[float], None] | None = None,
 ) -> torch.Tensor:
     """Return the denoised mosaic `[H, W]`, black 0, white 1 per CFA site, negatives kept.
@@ -41,15 +41,16 @@ def denoise_frame(
         recipe: how.
         strength: 0 leaves the mosaic as it is.
         exposure: effective exposures, a number or `[H/2, W/2]`.
-        tile: side of a tile in mosaic pixels; the recipe's own where None. It does not change the result.
+        tile: rows and columns of a tile in packed pixels; what suits the recipe where None. It does not
+            change the result.
         on_fraction: told how much is done, from 0 to 1.
     """
     height, width = frame.shape
     gain, sigma = normalised_noise(noise, frame.levels, frame.phase)
     black, white = frame.levels.per_plane(frame.phase)
     result = torch.empty((height, width), dtype=torch.float32)
-    side = recipe.tile if tile is None else max(tile // 2, 1)
-    tiles = list(plan_tiles(height // 2, width // 2, side, recipe.halo, recipe.align))
+    size = recipe.tile(height // 2, width // 2) if tile is None else tile
+    tiles = list(plan_tiles(height // 2, width // 2, size, recipe.halo, recipe.align))
     for number, part in enumerate(tiles):
         rows, columns = part.outer
         cells = np.array(

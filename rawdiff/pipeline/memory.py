@@ -15,28 +15,28 @@ _FOR_FORMAT: dict[Format, float] = {"jpeg": 8.0, "tiff": 1.0, "dng": 9.0, "linea
 """Bytes per pixel that an output adds while it is written; outputs follow one another."""
 
 
-def fit_tile(shape: tuple[int, int], recipe: Recipe, config: ProcessConfig) -> int:
-    """Side of the largest tile, in packed pixels, with which denoising stays within `--max-memory`.
+def fit_tile(shape: tuple[int, int], recipe: Recipe, config: ProcessConfig) -> tuple[int, int]:
+    """Rows and columns of a tile, in packed pixels, with which denoising stays within `--max-memory`.
 
-    The figures come from `benchmarks.process`; the result of the denoising does not depend on the side.
+    The figures come from `benchmarks.process`; the result of the denoising does not depend on the tile.
 
     Raises:
         ConfigurationError: the frame or its outputs do not fit with any tile; names what they need.
     """
-    asked = recipe.tile if config.tile is None else max(config.tile // 2, 1)
+    packed = shape[0] // 2, shape[1] // 2
+    asked = None if config.tile is None else (max(config.tile // 2, 1),) * 2
     if config.max_memory_bytes is None:
-        return asked
+        return asked or recipe.tile(*packed)
     pixels = shape[0] * shape[1]
     writing = _LIBRARIES + _BANDS + pixels * (_CLEAN + max(_FOR_FORMAT[kind] for kind in config.formats))
-    smallest = max(recipe.align, 64)
-    held = _LIBRARIES + pixels * _DENOISING
-    needed = max(writing, held + recipe.bytes_per_cell * (smallest + 2 * recipe.halo) ** 2)
+    held = _LIBRARIES + pixels * _DENOISING + recipe.bytes_of_strips
+    smallest = (recipe.align + 2 * -(-recipe.halo // recipe.align) * recipe.align) ** 2
+    needed = max(writing, held + recipe.bytes_per_cell * min(smallest, packed[0] * packed[1]))
     if needed > config.max_memory_bytes:
         raise ConfigurationError(
             f"a frame of {pixels / 1e6:.0f} MP needs about {needed / 1e9:.1f} GB with these outputs,"
             f" more than the {config.max_memory_bytes / 1e9:.1f} GB allowed",
             hint="ask for one format at a time, or allow more",
         )
-    outer = ((config.max_memory_bytes - held) / recipe.bytes_per_cell) ** 0.5
-    fitting = int(outer - 2 * recipe.halo) // recipe.align * recipe.align
-    return max(min(asked, fitting), smallest)
+    fitting = recipe.tile(*packed, int((config.max_memory_bytes - held) / recipe.bytes_per_cell))
+    return fitting if asked is None else (min(asked[0], fitting[0]), min(asked[1], fitting[1]))

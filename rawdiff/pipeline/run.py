@@ -114,7 +114,7 @@ def _denoise(
         recipe,
         config.strength,
         exposure=exposure.value,
-        tile=2 * tile,
+        tile=tile,
         on_fraction=lambda part: place.stage("denoising", _READY + _DENOISE * part),
     )
 

@@ -11,6 +11,7 @@ import torch
 
 from rawdiff.errors import ConfigurationError
 from rawdiff.recipes import mmse, wavelet_shrink
+from rawdiff.tiles import divide
 
 Denoise = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, "float | torch.Tensor", float], torch.Tensor]
 
@@ -32,12 +33,20 @@ class Recipe:
     denoise: Denoise
     halo: int
     align: int
-    tile: int
+    cells: int
+    """Packed pixels of a tile with its halo, where memory does not ask for fewer."""
     bytes_per_cell: float
     """Memory that denoising takes beyond input and output, per packed pixel of a tile with its halo."""
+    bytes_of_strips: float = 0.0
+    """Memory that it takes whatever the tile."""
     weights: Path | None = None
     stepwise: bool = False
     """Whether it walks in steps, whose number may be chosen."""
+
+    def tile(self, height: int, width: int, cells: int | None = None) -> tuple[int, int]:
+        """Rows and columns of the tiles that cost least, of at most `cells` packed pixels with their halo."""
+        most = self.cells if cells is None else min(cells, self.cells)
+        return divide(height, width, most, self.halo, self.align)
 
     def weights_identity(self) -> str | None:
         """SHA-256 of the weights file, None for a recipe without weights."""
@@ -54,8 +63,9 @@ RECIPES: dict[str, Recipe] = {
             denoise=mmse.denoise,
             halo=mmse.HALO,
             align=mmse.ALIGN,
-            tile=1536,
-            bytes_per_cell=480.0,
+            cells=1 << 22,
+            bytes_per_cell=150.0,
+            bytes_of_strips=120e6,
             weights=mmse.WEIGHTS,
         ),
         Recipe(
@@ -65,7 +75,7 @@ RECIPES: dict[str, Recipe] = {
             denoise=wavelet_shrink.denoise,
             halo=wavelet_shrink.HALO,
             align=wavelet_shrink.ALIGN,
-            tile=512,
+            cells=1 << 18,
             bytes_per_cell=500.0,
         ),
     )

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from rawdiff.diffusion.consistency import lowfreq
 from rawdiff.diffusion.denoiser import Denoiser
+from rawdiff.networks.stabilised import StabilisedDenoiser
 from rawdiff.networks.weights import load_network
 from rawdiff.physics.encoding import VarianceStabilised
 
@@ -25,6 +26,8 @@ HALO = 143 + 64
 
 BLOCK = 64
 """Side of the blocks whose mean light is that of the measurement, in packed pixels."""
+
+_BAND = 128
 
 ALIGN = BLOCK
 """Tile edges fall on multiples of this many packed pixels: the blocks lie on one grid for the frame."""
@@ -47,7 +50,7 @@ def denoise(planes: Tensor, gain: Tensor, sigma: Tensor, exposure: float | Tenso
 
 
 def denoise_with(
-    network: torch.nn.Module,
+    network: StabilisedDenoiser,
     planes: Tensor,
     gain: Tensor,
     sigma: Tensor,
@@ -57,15 +60,32 @@ def denoise_with(
     """Denoise with a given network; see `denoise`."""
     if strength == 0:
         return planes.clone()
-    # A single figure stays one: maps cost time.
     frames = torch.as_tensor(exposure, dtype=planes.dtype)
+    # A single figure stays one: maps cost time.
     frames = frames.reshape(1, 1, *(frames.shape or (1, 1)))
     encoding = VarianceStabilised(gain.view(1, 4, 1, 1), sigma.view(1, 4, 1, 1))
+    clean = torch.empty_like(planes)
+
+    def write(rows: slice, estimate: Tensor) -> None:
+        at = frames if frames.shape[-2] == 1 else frames[:, :, rows]
+        clean[:, rows] = encoding.decode(estimate, at)[0]
+
     with torch.inference_mode():
-        state = encoding.encode(planes[None], frames)
-        estimate = network(state, 1 / torch.sqrt(frames), encoding.floor(frames))
-        clean = agree_with_light(encoding.decode(estimate, frames)[0], planes)
-    return planes + strength * (clean - planes)
+        state = encode_frame(encoding, planes, frames)
+        network.in_strips(state, 1 / torch.sqrt(frames), encoding.floor(frames), write)
+        del state
+        clean = agree_with_light(clean, planes)
+    return clean if strength == 1 else planes + strength * (clean - planes)
+
+
+def encode_frame(encoding: VarianceStabilised, planes: Tensor, frames: Tensor) -> Tensor:
+    """Transform `[4, h, w]` into `[1, 4, h, w]`, a band at a time: what is between fits the cache."""
+    state = torch.empty_like(planes[None])
+    for top in range(0, planes.shape[1], _BAND):
+        rows = slice(top, top + _BAND)
+        at = frames if frames.shape[-2] == 1 else frames[:, :, rows]
+        state[:, :, rows] = encoding.encode(planes[None, :, rows], at)
+    return state
 
 
 def agree_with_light(clean: Tensor, planes: Tensor) -> Tensor:
@@ -100,6 +120,8 @@ def as_denoiser(network: torch.nn.Module, floor: Tensor) -> Denoiser:
 
 
 @functools.cache
-def network() -> torch.nn.Module:
+def network() -> StabilisedDenoiser:
     """The trained network of the package, loaded once."""
-    return load_network(WEIGHTS)
+    found = load_network(WEIGHTS)
+    assert isinstance(found, StabilisedDenoiser)
+    return found

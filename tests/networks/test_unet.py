@@ -8,7 +8,9 @@ import pytest
 import torch
 
 from rawdiff.errors import ConfigurationError, DamagedFileError
+from rawdiff.networks import strips
 from rawdiff.networks.condition import blur
+from rawdiff.networks.exposure import ExposureNetwork
 from rawdiff.networks.residual import AdaptiveResidual
 from rawdiff.networks.stabilised import StabilisedDenoiser
 from rawdiff.networks.unet import UNet, count_parameters, pad_to
@@ -67,6 +69,31 @@ def test_tiled_equals_untiled() -> None:
         pieced[(..., *tile.inner)] = part[(..., *tile.inner_in_outer)]
     # Convolution kernels may sum in another order for another size: a few units in the last place.
     assert torch.allclose(pieced, whole, rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize("size", [(1, 2), (17, 23), (150, 203)])
+@pytest.mark.parametrize("kind", [StabilisedDenoiser, ExposureNetwork])
+def test_strips_give_the_whole_frame(
+    size: tuple[int, int], kind: type[StabilisedDenoiser | ExposureNetwork], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(strips, "_STRIP_CELLS", 1200)  # strips of 16 to 48 rows
+    network = _shaken(kind(**SMALL))
+    state, floor = _state(*size), torch.full((1, 4, 1, 1), 1.5)
+    for sigma in (torch.ones(1), torch.rand(1, 4, *size) + 0.5, torch.rand(1, 1, *size) + 0.5):
+        whole, pieced = _light(network(state, sigma, floor)), torch.full_like(state, torch.nan)
+        written = []
+
+        def write(rows: slice, estimate: object, into: torch.Tensor = pieced, seen: list = written) -> None:
+            into[:, :, rows] = _light(estimate)
+            seen.extend(range(rows.start, rows.stop))
+
+        network.in_strips(state, sigma, floor, write)
+        assert written == list(range(size[0]))
+        assert torch.allclose(pieced, whole, rtol=0, atol=2e-5)
+
+
+def _light(answer: object) -> torch.Tensor:
+    return answer.mixed() if isinstance(answer, AdaptiveResidual) else answer
 
 
 def test_a_fresh_network_starts_between_blur_and_measurement() -> None:

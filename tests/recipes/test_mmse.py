@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from rawdiff.networks.stabilised import StabilisedDenoiser
+from rawdiff.networks.strips import Writer
 from rawdiff.networks.weights import identity
 from rawdiff.raw.frame import plane_sites
 from rawdiff.recipes import mmse
@@ -15,10 +16,19 @@ from rawdiff.tiles import plan_tiles
 GAIN, SIGMA = torch.full((4,), 1e-3), torch.full((4,), 2e-3)
 
 
-class Identity(torch.nn.Module):
-    def forward(self, state: torch.Tensor, sigma: torch.Tensor, floor: torch.Tensor) -> torch.Tensor:
+class Identity(StabilisedDenoiser):
+    """Answers with the state, and keeps the noise map that it was told."""
+
+    def __init__(self) -> None:
+        super().__init__((4, 4), (1, 1))
+        self.told: list[torch.Tensor] = []
+
+    def in_strips(
+        self, state: torch.Tensor, sigma: torch.Tensor, floor: torch.Tensor, write: Writer[torch.Tensor]
+    ) -> None:
         assert torch.broadcast_shapes(sigma.shape, floor.shape, state.shape) == state.shape
-        return state
+        self.told.append(sigma)
+        write(slice(state.shape[2]), state)
 
 
 def _planes() -> torch.Tensor:
@@ -35,17 +45,11 @@ def test_strength_runs_from_the_input_to_the_estimate() -> None:
 
 
 def test_the_exposure_map_is_the_noise_map() -> None:
-    told: list[torch.Tensor] = []
-
-    class Listener(Identity):
-        def forward(self, state: torch.Tensor, sigma: torch.Tensor, floor: torch.Tensor) -> torch.Tensor:
-            told.append(sigma)
-            return state
-
+    network = Identity()
     exposure = torch.full((24, 20), 4.0)
     exposure[:12] = 1.0
-    denoise_with(Listener(), _planes(), GAIN, SIGMA, exposure, 1.0)
-    assert torch.equal(told[0][0, 0], 1 / exposure.sqrt())
+    denoise_with(network, _planes(), GAIN, SIGMA, exposure, 1.0)
+    assert torch.equal(network.told[0][0, 0], 1 / exposure.sqrt())
 
 
 @pytest.mark.parametrize("shape", [(24, 20), (7, 5), (2, 2)])
