@@ -17,17 +17,24 @@ if TYPE_CHECKING:
     from rawdiff.report.denoise_suite import Denoise, SuiteResult
     from rawdiff.train.photographs import Photograph
 
+_ENHANCE = "The enhance suite"
 _CAMERAS = "SonyA7S2,NikonD850,CanonEOS5D4,CanonEOS70D"
 
 
 def evaluate(
-    suite: str = typer.Argument(..., help="What to measure: denoise or burst."),
+    suite: str = typer.Argument(..., help="What to measure: denoise, burst or enhance."),
     photos: Path = typer.Option(..., "--photos", help="Folder of photographs, or a photographs.json."),
     methods: str = typer.Option("", "--methods", help="Comma-separated; all that can run where empty."),
     cameras: str = typer.Option(_CAMERAS, "--cameras", help="Comma-separated."),
     iso: float = typer.Option(1600.0, "--iso", help="Of the cameras."),
     ratios: str = typer.Option("100,250,300", "--ratios", help="Exposure ratios."),
     limit: int = typer.Option(0, "--limit", help="Use the first N photographs only; 0 for all."),
+    invariance: bool = typer.Option(
+        False, "--invariance", help="enhance: agreement under other light.", rich_help_panel=_ENHANCE
+    ),
+    markdown: Path | None = typer.Option(
+        None, "--markdown", help="enhance: write the tables there.", rich_help_panel=_ENHANCE
+    ),
     json_file: Path | None = typer.Option(None, "--json-file", help="Write everything measured there."),
     as_json: bool = typer.Option(False, "--json", help="One JSON object on stdout instead of the table."),
     debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
@@ -36,13 +43,20 @@ def evaluate(
 
     Of a photographs.json those marked `held_out` are used, of a folder all. The burst suite shakes, moves
     and brackets them with the first of the cameras, and has no ratios: 400 and 60 electrons at white.
+    The enhance suite takes a folder of pictures, in pairs of low and high or not, or one of its own parts.
     """
+    from rawdiff.cli import evaluate_enhance as enhance
     from rawdiff.report.denoise_suite import conditions, run_suite
     from rawdiff.train.photographs import list_photographs
 
     with reporting_errors(Speaker(as_json), debug):
-        if suite not in ("denoise", "burst"):
-            raise ConfigurationError(f"there is no suite '{suite}'", hint="denoise or burst")
+        if suite not in ("denoise", "burst", "enhance"):
+            raise ConfigurationError(f"there is no suite '{suite}'", hint="denoise, burst or enhance")
+        if suite == "enhance":
+            part = enhance.choose_part(invariance=invariance)
+            request = enhance.EnhanceRequest(photos, part, tuple(filter(None, methods.split(","))), limit)
+            enhance.show_tables(enhance.evaluate_enhance(request), json_file, markdown, as_json)
+            return
         listed = list_photographs(photos)
         chosen = [p for p in listed if p.held_out] or listed
         chosen = chosen[:limit] if limit > 0 else chosen

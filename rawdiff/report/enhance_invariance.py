@@ -1,0 +1,149 @@
+"""Does an enhancer see the scene and not its light? The same photograph under many lights.
+
+A photograph is linearised, dimmed as a whole or unevenly, stored with 16 bits, and enhanced. What comes out
+is held against what the same method makes of the evenly lit picture (its agreement with itself) and against
+the photograph (its agreement with the truth), as PSNR of sRGB values; nothing is aligned.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from rawdiff.report.enhance_methods import Method, encode_srgb, luminance_of
+from rawdiff.report.metrics import psnr
+from rawdiff.report.tables import Table
+from rawdiff.simulate.scene import load_photograph
+from rawdiff.train.photographs import Photograph
+
+GAINS = (1.0, 1 / 2, 1 / 4, 1 / 8, 1 / 16, 1 / 64)
+UNEVEN_LEVEL = 1 / 4
+LONGEST = 640
+"""Photographs are reduced, in linear light, until their longer side has at most this many pixels."""
+
+_BEST_DB = 99.0
+"""Stands for agreement in every bit, so that means stay numbers."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How one method did on one photograph under one light.
+
+    Attributes:
+        own_db: PSNR against its own output under even light.
+        truth_db: PSNR against the photograph.
+        level: mean luminance over that of its own output under even light.
+    """
+
+    method: str
+    light: str
+    photograph: str
+    own_db: float
+    truth_db: float
+    level: float
+
+
+def uneven_lights(height: int, width: int) -> dict[str, Tensor]:
+    """The three uneven lights as maps `[3, H, W]` of largest value about 1.
+
+    A ramp exp(-x ln 8); a pool 1/8 + 7/8 exp(-r^2 / (2 0.2^2)) around (0.3, 0.4); two coloured lamps of
+    sigma 0.5 in opposite corners. Coordinates run from 0 to 1 across the frame.
+    """
+    x = ((torch.arange(width) + 0.5) / width).expand(height, width)
+    y = ((torch.arange(height) + 0.5) / height)[:, None].expand(height, width)
+
+    def lamp(at_x: float, at_y: float, sigma: float) -> Tensor:
+        return torch.exp(-((x - at_x) ** 2 + (y - at_y) ** 2) / (2 * sigma**2))
+
+    warm, cold = (torch.tensor(color).view(3, 1, 1) for color in ((1.0, 0.75, 0.45), (0.45, 0.7, 1.0)))
+    return {
+        "ramp": torch.exp(-x * math.log(8)).expand(3, height, width),
+        "pool": (1 / 8 + 7 / 8 * lamp(0.3, 0.4, 0.2)).expand(3, height, width),
+        "lamps": warm * lamp(0.0, 0.0, 0.5) + cold * lamp(1.0, 1.0, 0.5),
+    }
+
+
+def store16(light: Tensor) -> Tensor:
+    """Linear light as a 16-bit file keeps it."""
+    return torch.round(light.clamp(0.0, 1.0) * 65535.0) / 65535.0
+
+
+def measure_photograph(photograph: Tensor, name: str, method: Method, called: str) -> list[Agreement]:
+    """Every light on one photograph `[3, H, W]`, linear.
+
+    The evenly lit output is that of gain 1 for the other gains, and of a quarter for the uneven lights.
+    """
+    truth = encode_srgb(photograph)
+    found: list[Agreement] = []
+
+    def note(light: str, output: Tensor, own: Tensor) -> None:
+        shown = encode_srgb(output)
+        level = float(luminance_of(output).mean() / luminance_of(own).mean().clamp(min=1e-9))
+        own_db = min(psnr(shown, encode_srgb(own)), _BEST_DB)
+        found.append(Agreement(called, light, name, own_db, min(psnr(shown, truth), _BEST_DB), level))
+
+    outputs = {gain: method(store16(photograph * gain)) for gain in GAINS}
+    for gain, output in outputs.items():
+        note(f"even, 1/{1 / gain:g}", output, outputs[1.0])
+    for light, illumination in uneven_lights(*photograph.shape[1:]).items():
+        note(light, method(store16(photograph * illumination * UNEVEN_LEVEL)), outputs[UNEVEN_LEVEL])
+    return found
+
+
+def run_invariance(
+    photographs: Sequence[Photograph],
+    methods: dict[str, Method],
+    on_case: Callable[[str], None] | None = None,
+) -> list[Agreement]:
+    """Measure every method on every photograph under every light.
+
+    Args:
+        photographs: none of which any method was trained on.
+        methods: by name.
+        on_case: told what is being worked on.
+    """
+    found = []
+    for photograph in photographs:
+        whole = load_photograph(photograph.path)
+        reduce = math.ceil(max(whole.shape[1:]) / LONGEST)
+        scene = load_photograph(photograph.path, reduce) if reduce > 1 else whole
+        for called, method in methods.items():
+            if on_case is not None:
+                on_case(f"{photograph.name} {called}")
+            found += measure_photograph(scene, photograph.name, method, called)
+    return found
+
+
+def tabulate_invariance(found: Sequence[Agreement]) -> list[Table]:
+    """Means over the photographs, the worst beside them."""
+    count = len({row.photograph for row in found})
+    columns = (
+        "method",
+        "light",
+        "own dB",
+        "worst own dB",
+        "truth dB",
+        "level error %",
+        "worst level error %",
+    )
+    table = Table(
+        f"Agreement under other light, mean of {count} photographs",
+        columns,
+        notes=[
+            "PSNR of sRGB values, nothing aligned. own: against the method's own output under even light;"
+            " truth: against the photograph; level: mean luminance against its own under even light.",
+        ],
+    )
+    for method in dict.fromkeys(row.method for row in found):
+        for light in dict.fromkeys(row.light for row in found):
+            rows = [row for row in found if (row.method, row.light) == (method, light)]
+            own = [row.own_db for row in rows]
+            off = [100 * abs(row.level - 1) for row in rows]
+            truth = sum(row.truth_db for row in rows) / len(rows)
+            values = (method, light, sum(own) / len(own), min(own), truth, sum(off) / len(off), max(off))
+            table.rows.append(dict(zip(columns, values, strict=True)))
+    return [table]
