@@ -18,7 +18,7 @@ from rawdiff_kernels import haar
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
-from rawdiff.diffusion.denoiser import Denoiser, from_edm_network
+from rawdiff.diffusion.denoiser import Denoiser
 from rawdiff.diffusion.process import VariancePreserving
 from rawdiff.diffusion.sampler import NoiseSource, sample, seeded_noise
 from rawdiff.diffusion.schedule import linear_beta_alpha_bar
@@ -65,15 +65,15 @@ class Relit:
 
 
 def denoiser_of(network: WaveletRelight, condition: Tensor) -> Denoiser:
-    """D(x, sigma) on average bands, told the photograph's own; it starts as the photograph itself."""
+    """D(x, sigma) on average bands: the photograph's own band and what the network wants changed in it.
 
-    def change(scaled: Tensor, level: Tensor) -> Tensor:
-        return network.estimate(scaled, level, condition)
-
-    centred = from_edm_network(change, CHANGE_STD)
+    Nothing of the state's noise passes the network by, so a network that has learned little leaves the
+    photograph as it is, where a prediction of the noise would leave noise.
+    """
 
     def denoise(x: Tensor, sigma: Tensor) -> Tensor:
-        return condition + centred(x - condition, sigma)
+        scaled = (x - condition) / (sigma**2 + CHANGE_STD**2).sqrt()
+        return condition + CHANGE_STD * network.estimate(scaled, sigma.log() / 4, condition)
 
     return denoise
 

@@ -14,7 +14,7 @@ AVERAGE_RANGE = 4.0
 """Largest magnitude of a second-level average of a picture in [-1, 1]: each level doubles it."""
 
 CHANGE_STD = 0.5
-"""Standard deviation of the change of light that the denoiser is scaled for, in units of the average band."""
+"""Standard deviation of the change of light that the network is scaled for, in units of the average band."""
 
 _SHARES = (0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 _LEAST_SHARE = 1e-3
@@ -85,7 +85,7 @@ class WaveletRelight(nn.Module):
         )
 
     def estimate(self, scaled: Tensor, level: Tensor, condition: Tensor) -> Tensor:
-        """The change of light, of about unit size: F of the preconditioned denoiser.
+        """The change of light, of about unit size.
 
         Args:
             scaled: state less condition, of about unit variance, `[B, 3, h, w]`.

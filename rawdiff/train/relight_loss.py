@@ -47,9 +47,10 @@ def relight_loss(network: WaveletRelight, pair: LightPair, generator: Generator)
 
 
 def noise_loss(network: WaveletRelight, clean: Tensor, condition: Tensor, generator: Generator) -> Tensor:
-    """Squared error of the preconditioned estimate at antithetic random times.
+    """Squared error of the noise at antithetic random times, its weight held where little noise is left.
 
-    Up to (sigma^2 + s^2) / s^2, s the size of the change, it is the squared error of the noise.
+    An error d of the estimate is an error d / sigma of the noise. Where the noise is less than the change of
+    light, 1 / sigma^2 is held (min-SNR weighting, Hang et al., ICCV 2023): the walk has arrived there.
     """
     alpha_bar = wavelet_process().alpha_bar
     count = alpha_bar.shape[0]
@@ -59,7 +60,7 @@ def noise_loss(network: WaveletRelight, clean: Tensor, condition: Tensor, genera
     sigma = ((1 - kept) / kept).sqrt()
     noisy = clean + sigma * torch.randn(clean.shape, generator=generator)
     error = denoiser_of(network, condition)(noisy, sigma) - clean
-    weight = (sigma**2 + CHANGE_STD**2) / (sigma * CHANGE_STD) ** 2
+    weight = 1 / sigma.square().clamp(min=CHANGE_STD**2)
     return (weight * error.square()).mean()
 
 
