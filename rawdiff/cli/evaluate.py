@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,9 +26,12 @@ def evaluate(
     suite: str = typer.Argument(..., help="What to measure: denoise, burst or enhance."),
     photos: Path = typer.Option(..., "--photos", help="Folder of photographs, or a photographs.json."),
     methods: str = typer.Option("", "--methods", help="Comma-separated; all that can run where empty."),
-    cameras: str = typer.Option(_CAMERAS, "--cameras", help="Comma-separated."),
+    cameras: str = typer.Option(_CAMERAS, "--cameras", help="Comma-separated; none: the reference point."),
     iso: float = typer.Option(1600.0, "--iso", help="Of the cameras."),
     ratios: str = typer.Option("100,250,300", "--ratios", help="Exposure ratios."),
+    side: int = typer.Option(256, "--side", help="Of the windows in mosaic pixels; at most 512."),
+    peer: list[str] = typer.Option([], "--peer", help="NAME=COMMAND: a program to run beside (denoise)."),
+    figures: Path | None = typer.Option(None, "--figures", help="JSON of peers' figures: used and added to."),
     limit: int = typer.Option(0, "--limit", help="Use the first N photographs only; 0 for all."),
     invariance: bool = typer.Option(
         False, "--invariance", help="enhance: agreement under other light.", rich_help_panel=_ENHANCE
@@ -46,7 +50,6 @@ def evaluate(
     The enhance suite takes a folder of pictures, in pairs of low and high or not, or one of its own parts.
     """
     from rawdiff.cli import evaluate_enhance as enhance
-    from rawdiff.report.denoise_suite import conditions, run_suite
     from rawdiff.train.photographs import list_photographs
 
     with reporting_errors(Speaker(as_json), debug):
@@ -64,16 +67,48 @@ def evaluate(
         if suite == "burst":
             _show_burst(_run_burst(chosen, methods, names, iso), json_file, as_json)
             return
-        found = run_suite(
-            chosen,
-            _choose(methods),
-            conditions(names, iso),
-            _numbers(ratios),
+        if not 32 <= side <= 512:
+            raise ConfigurationError(f"windows have from 32 to 512 pixels a side, not {side}")
+        found = _run_denoise(chosen, _choose(methods), names, iso, _numbers(ratios), side, peer, figures)
+        _show_denoise(found, json_file, as_json)
+
+
+def _run_denoise(
+    photographs: list[Photograph],
+    methods: dict[str, Denoise],
+    cameras: list[str],
+    iso: float,
+    ratios: list[float],
+    side: int,
+    peers: list[str],
+    figures: Path | None,
+) -> SuiteResult:
+    """The denoising suite, its peers started and ended."""
+    from rawdiff.report.denoise_cases import conditions
+    from rawdiff.report.denoise_suite import run_suite
+    from rawdiff.report.peers import KeptFigures, Peer, parse_peer
+
+    kept = None if figures is None else KeptFigures(figures)
+    with ExitStack() as stack:
+        running = [stack.enter_context(Peer(*parse_peer(text))) for text in peers]
+        return run_suite(
+            photographs,
+            methods,
+            conditions(cameras, iso),
+            ratios,
+            side,
             on_case=lambda case: print(case, file=sys.stderr),
+            peers=running,
+            kept=kept,
         )
+
+
+def _show_denoise(found: SuiteResult, json_file: Path | None, as_json: bool) -> None:
+    from rawdiff.report.denoise_table import write_tables
+
     if json_file is not None:
         json_file.write_text(json.dumps(found.as_json(), indent=1) + "\n", encoding="utf-8")
-    print(json.dumps(found.as_json()) if as_json else _table(found))
+    print(json.dumps(found.as_json()) if as_json else write_tables(found))
 
 
 def _run_burst(photographs: list[Photograph], methods: str, cameras: list[str], iso: float) -> BurstResult:
@@ -115,10 +150,10 @@ def _choose(names: str) -> dict[str, Denoise]:
     from rawdiff.recipes.catalog import RECIPES
     from rawdiff.report import classical
 
-    known: dict[str, Denoise] = {"noisy": classical.leave_noisy, "nlm": classical.non_local_means}
+    known: dict[str, Denoise] = {"noisy": classical.leave_noisy}
+    known |= {"wavelet-shrink": RECIPES["wavelet-shrink"].denoise, "nlm": classical.non_local_means}
     known |= {name: recipe.denoise for name, recipe in RECIPES.items()}
     wanted = [name for name in names.split(",") if name] or [*known]
-    known["bm3d"] = classical.bm3d
     for name in wanted:
         if name not in known:
             raise ConfigurationError(f"there is no method '{name}'", hint=f"of {', '.join(known)}")
@@ -133,28 +168,3 @@ def _numbers(text: str) -> list[float]:
     if not numbers or min(numbers) <= 0:
         raise ConfigurationError("exposure ratios must be above 0")
     return numbers
-
-
-def _table(found: SuiteResult) -> str:
-    lines = []
-    methods = list(found.seconds_per_mp)
-    for condition in dict.fromkeys(score.condition for score in found.scores):
-        lines.append(f"\n{condition}: PSNR dB / SSIM (after alignment)")
-        for sharpness in ("sharp", "soft"):
-            for ratio in dict.fromkeys(score.ratio for score in found.scores):
-                for score in found.scores:
-                    if (score.condition, score.sharpness, score.ratio) == (condition, sharpness, ratio):
-                        lines.append(
-                            f"  {sharpness:5} x{ratio:<4g} {score.method:16} {score.psnr_db:6.2f} / "
-                            f"{score.ssim:.4f}  ({score.aligned_psnr_db:6.2f} / {score.aligned_ssim:.4f})"
-                        )
-    lines.append("\nseconds per megapixel")
-    lines += [f"  {name:16} {found.seconds_per_mp[name]:8.3f}" for name in methods]
-    lines.append("\nbias per brightness of the truth [e-]: relative bias +- standard error")
-    for name in methods:
-        for row in found.bias[name]:
-            lines.append(
-                f"  {name:16} {row['from_e']:6g} - {row['to_e']:6g}  {100 * row['bias']:+7.2f} % "
-                f"+- {100 * row['standard_error']:.2f} %"
-            )
-    return "\n".join(lines)

@@ -46,25 +46,6 @@ def non_local_means(
     return _by_plane(smooth, planes, gain, sigma, exposure)
 
 
-def bm3d(planes: Tensor, gain: Tensor, sigma: Tensor, exposure: float | Tensor, strength: float) -> Tensor:
-    """BM3D, both stages, on each plane (Dabov et al., TIP 2007).
-
-    The package is for non-commercial use and no dependency of rawdiff; it is used where it is installed.
-
-    Raises:
-        ConfigurationError: bm3d is not installed.
-    """
-    try:
-        import bm3d as package
-    except ImportError:
-        raise missing_extra("bm3d", "metrics, and 'pip install bm3d' where its licence allows") from None
-
-    def smooth(plane: NDArray[np.float32]) -> NDArray[np.float32]:
-        return np.asarray(package.bm3d(plane, 1.0), np.float32)
-
-    return _by_plane(smooth, planes, gain, sigma, exposure)
-
-
 def _by_plane(
     smooth: PlaneDenoiser, planes: Tensor, gain: Tensor, sigma: Tensor, exposure: float | Tensor
 ) -> Tensor:

@@ -1,87 +1,93 @@
-"""The denoising table: photographs that never trained, made dark with published cameras, by every recipe.
+"""The denoising table: photographs that never trained, made dark with published cameras, by every method.
 
 PSNR and SSIM of packed raw, amplified and clipped to [0, 1], as it comes; beside them, labelled, after a
-least-squares gain. Photographs are taken as they are and enlarged twice before the mosaic, which is closer
-to what a lens gives.
+least-squares gain; the colour difference of what is seen; CPU seconds; bias per brightness.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 
 import torch
-from rawdiff_calibration.noise import NoiseModel
 from torch import Tensor
 
+from rawdiff.errors import ConfigurationError
+from rawdiff.report.color_difference import ciede2000, render_lab
+from rawdiff.report.denoise_cases import RATIOS, REFERENCE, Condition, DarkFrame, draw_cases
 from rawdiff.report.metrics import BrightnessBias, align_brightness, psnr, ssim
-from rawdiff.simulate.cameras import SimulatedCamera, find
-from rawdiff.simulate.capture import capture
-from rawdiff.simulate.scene import even_crop, load_photograph, mosaic, pack, to_camera_rgb
+from rawdiff.report.peers import Figures, KeptFigures, Peer
 from rawdiff.train.photographs import Photograph
 
 Denoise = Callable[[Tensor, Tensor, Tensor, float, float], Tensor]
 
-RATIOS = (100.0, 250.0, 300.0)
-REFERENCE = "reference K4 r4"
+WINDOW_SIDE = 256
+"""Of the windows in mosaic pixels: BM3D takes more than a minute for a megapixel."""
 
 
 @dataclass(frozen=True)
-class Condition:
-    """A camera with its noise. The reference point has K 4 DN/e- and read noise 4 DN, Gaussian."""
-
-    name: str
-    camera: SimulatedCamera
-    noise: NoiseModel
-
-
-def conditions(cameras: Sequence[str], iso: float = 1600.0) -> list[Condition]:
-    """The reference point and each camera at an ISO; colour bias is what calibration removes, so 0 here."""
-    found = [Condition(REFERENCE, find("SonyA7S2"), NoiseModel.uniform(4.0, 4.0))]
-    for name in cameras:
-        camera = find(name)
-        noise = replace(camera.noise_model(iso), bias_dn=(0.0, 0.0, 0.0, 0.0))
-        found.append(Condition(f"{camera.name} ISO {iso:g}", camera, noise))
-    return found
-
-
-@dataclass
-class Score:
-    """Means over photographs of one method under one condition."""
+class Row:
+    """Figures of one method on one frame."""
 
     method: str
+    photograph: str
+    sharpness: str
     condition: str
     ratio: float
-    sharpness: str
-    photographs: int
-    psnr_db: float
-    ssim: float
-    aligned_psnr_db: float
-    aligned_ssim: float
+    megapixels: float
+    figures: Figures
 
 
 @dataclass
 class SuiteResult:
-    """The table, seconds per megapixel and bias per brightness by method."""
+    """All rows, and bias per brightness of the methods that ran here (peers kept their figures only)."""
 
-    scores: list[Score] = field(default_factory=list)
-    seconds_per_mp: dict[str, float] = field(default_factory=dict)
+    rows: list[Row] = field(default_factory=list)
     bias: dict[str, list[dict[str, float]]] = field(default_factory=dict)
+
+    def methods(self) -> list[str]:
+        """By mean PSNR, the worst first: the ladder's order."""
+        values: dict[str, list[float]] = {}
+        for row in self.rows:
+            values.setdefault(row.method, []).append(row.figures.psnr_db)
+        return sorted(values, key=lambda method: _mean(values[method]))
+
+    def choose(self, method: str, ratio: float, sharpness: str, condition: str = "") -> list[Row]:
+        """Rows of a cell; of all cameras, the reference point aside, unless a condition is given."""
+        rows = [r for r in self.rows if (r.method, r.ratio, r.sharpness) == (method, ratio, sharpness)]
+        if condition:
+            return [row for row in rows if row.condition == condition]
+        return [row for row in rows if row.condition != REFERENCE] or rows
+
+    def mean(self, method: str, ratio: float, sharpness: str, figure: str = "psnr_db") -> float:
+        """Mean of a figure over photographs and cameras."""
+        return _mean([getattr(row.figures, figure) for row in self.choose(method, ratio, sharpness)])
+
+    def gain(self, method: str, peer: str, ratio: float, sharpness: str) -> tuple[float, float]:
+        """Mean difference in PSNR and its standard error over photographs, frame by frame [dB]."""
+        by_photograph: dict[str, list[float]] = {}
+        theirs = {(row.photograph, row.condition): row for row in self.choose(peer, ratio, sharpness)}
+        for row in self.choose(method, ratio, sharpness):
+            other = theirs[row.photograph, row.condition]
+            gains = by_photograph.setdefault(row.photograph, [])
+            gains.append(row.figures.psnr_db - other.figures.psnr_db)
+        means = torch.tensor([_mean(gains) for gains in by_photograph.values()], dtype=torch.float64)
+        error = float(means.std() / len(means) ** 0.5) if len(means) > 1 else float("nan")
+        return float(means.mean()), error
+
+    def cpu_s_per_mp(self, method: str) -> float:
+        """CPU seconds per megapixel of mosaic, over all frames."""
+        rows = [row for row in self.rows if row.method == method]
+        return sum(row.figures.cpu_s for row in rows) / sum(row.megapixels for row in rows)
 
     def as_json(self) -> dict[str, object]:
         """For `--json`."""
         return {
-            "scores": [asdict(score) for score in self.scores],
-            "seconds_per_mp": self.seconds_per_mp,
+            "rows": [asdict(row) for row in self.rows],
+            "cpu_s_per_mp": {method: self.cpu_s_per_mp(method) for method in self.methods()},
             "bias": self.bias,
         }
-
-    def mean(self, method: str, ratio: float, sharpness: str) -> float:
-        """Mean PSNR over cameras, the reference point aside where there are cameras."""
-        rows = [s for s in self.scores if (s.method, s.ratio, s.sharpness) == (method, ratio, sharpness)]
-        cameras = [s.psnr_db for s in rows if s.condition != REFERENCE] or [s.psnr_db for s in rows]
-        return sum(cameras) / len(cameras)
 
 
 def run_suite(
@@ -89,8 +95,10 @@ def run_suite(
     methods: dict[str, Denoise],
     where: Sequence[Condition],
     ratios: Sequence[float] = RATIOS,
-    side: int = 512,
+    side: int = WINDOW_SIDE,
     on_case: Callable[[str], None] | None = None,
+    peers: Sequence[Peer] = (),
+    kept: KeptFigures | None = None,
 ) -> SuiteResult:
     """Run every method on every dark frame.
 
@@ -99,73 +107,76 @@ def run_suite(
         methods: by name, with the signature of a recipe.
         where: cameras and their noise.
         ratios: exposure ratios.
-        side: of the centre crop in mosaic pixels.
+        side: of the windows in mosaic pixels.
         on_case: told what is being worked on.
+        peers: programs outside the product.
+        kept: figures of peers that ran before; those of `peers` are added.
+
+    Raises:
+        ConfigurationError: a peer of `kept` never ran on some of the frames and is not among `peers`.
     """
-    sums: dict[tuple[str, str, float, str], list[tuple[float, ...]]] = {}
-    spent = {name: [0.0, 0.0] for name in methods}
+    found = SuiteResult()
     bias = {name: BrightnessBias() for name in methods}
-    for number, photograph in enumerate(photographs):
-        for sharpness, scene in _scenes(photograph, side):
-            for place, condition in enumerate(where):
-                truth = mosaic(even_crop(to_camera_rgb(scene, condition.camera), (side, side)))
-                for ratio in ratios:
-                    if on_case is not None:
-                        on_case(f"{photograph.name} {sharpness} {condition.name} x{ratio:g}")
-                    # Every frame has its own noise: errors of the table's rows are independent.
-                    seed = 100_000 * number + 10_000 * place + 2 * int(ratio) + (sharpness == "soft")
-                    frame = _Frame.expose(truth, condition, ratio, seed)
-                    for name, denoise in methods.items():
-                        began = time.perf_counter()
-                        estimate = denoise(frame.noisy, frame.gain, frame.sigma, 1.0, 1.0)
-                        spent[name][0] += time.perf_counter() - began
-                        spent[name][1] += truth.numel() / 1e6
-                        key = (name, condition.name, ratio, sharpness)
-                        sums.setdefault(key, []).append(frame.judge(estimate))
-                        gain = frame.gain.view(4, 1, 1)
-                        bias[name].add(estimate / gain, frame.clean / gain)
-    return SuiteResult(
-        [_score(key, values) for key, values in sums.items()],
-        {name: seconds / megapixels for name, (seconds, megapixels) in spent.items()},
-        {name: table.table() for name, table in bias.items()},
+    for frame in draw_cases(photographs, where, ratios, side):
+        if on_case is not None:
+            on_case(frame.title())
+        for name, denoise in methods.items():
+            began = time.process_time()
+            estimate = denoise(frame.noisy, frame.gain, frame.sigma, 1.0, 1.0)
+            seconds = time.process_time() - began
+            found.rows.append(_row(name, frame, judge(frame, estimate, seconds)))
+            gain = frame.gain.view(4, 1, 1)
+            bias[name].add(estimate / gain, frame.clean / gain)
+        found.rows += [_row(name, frame, figures) for name, figures in _ask_peers(frame, peers, kept)]
+    found.bias = {name: table.table() for name, table in bias.items()}
+    return found
+
+
+def judge(frame: DarkFrame, estimate: Tensor, cpu_s: float) -> Figures:
+    """Measure an estimate `[4, h, w]` at the input's exposure."""
+    clean = (frame.clean * frame.ratio).clamp(0, 1)
+    amplified = estimate * frame.ratio
+    seen, aligned = amplified.clamp(0, 1), align_brightness(amplified, clean).clamp(0, 1)
+    camera = frame.condition.camera
+    return Figures(
+        psnr_db=psnr(seen, clean),
+        ssim=ssim(seen, clean),
+        delta_e=float(ciede2000(render_lab(seen, camera), render_lab(clean, camera)).mean()),
+        aligned_psnr_db=psnr(aligned, clean),
+        aligned_ssim=ssim(aligned, clean),
+        cpu_s=cpu_s,
     )
 
 
-@dataclass(frozen=True)
-class _Frame:
-    noisy: Tensor
-    clean: Tensor
-    gain: Tensor
-    sigma: Tensor
-    ratio: float
-
-    @classmethod
-    def expose(cls, truth: Tensor, condition: Condition, ratio: float, seed: int) -> _Frame:
-        camera, noise = condition.camera, condition.noise
-        span = camera.white_dn - camera.black_dn
-        generator = torch.Generator().manual_seed(seed)
-        stored = capture(truth, noise, camera.black_dn, camera.white_dn, ratio, generator)
-        planes = [0, 1, 1, 2]
-        gain = torch.tensor(noise.gain_dn_per_e)[planes] / span
-        sigma = torch.tensor(noise.floor_variance_dn2())[planes].sqrt() / span
-        return cls(pack((stored - camera.black_dn) / span), pack(truth) / ratio, gain, sigma, ratio)
-
-    def judge(self, estimate: Tensor) -> tuple[float, ...]:
-        clean = (self.clean * self.ratio).clamp(0, 1)
-        amplified = estimate * self.ratio
-        seen = amplified.clamp(0, 1)
-        aligned = align_brightness(amplified, clean).clamp(0, 1)
-        return psnr(seen, clean), ssim(seen, clean), psnr(aligned, clean), ssim(aligned, clean)
+def _ask_peers(
+    frame: DarkFrame, peers: Sequence[Peer], kept: KeptFigures | None
+) -> Iterator[tuple[str, Figures]]:
+    running = {peer.name: peer for peer in peers}
+    for name in dict.fromkeys([*(kept.peers() if kept else []), *running]):
+        figures = kept.find(name, frame) if kept else None
+        if figures is None:
+            if name not in running:
+                raise ConfigurationError(
+                    f"the peer '{name}' never ran on {frame.title()}",
+                    hint=f"give it by --peer {name}=COMMAND, or other --figures",
+                )
+            figures = judge(frame, *running[name].denoise(frame))
+            if kept is not None:
+                kept.keep(name, frame, figures)
+        yield name, figures
 
 
-def _scenes(photograph: Photograph, side: int) -> Iterator[tuple[str, Tensor]]:
-    """Large photographs are reduced until the crop holds a good part of the frame."""
-    whole = load_photograph(photograph.path)
-    reduce = max(1, round(min(whole.shape[1:]) / (1.6 * side)))
-    yield "sharp", load_photograph(photograph.path, reduce)
-    yield "soft", load_photograph(photograph.path, reduce, enlarge=2)
+def _row(name: str, frame: DarkFrame, figures: Figures) -> Row:
+    return Row(
+        method=name,
+        photograph=frame.photograph,
+        sharpness=frame.sharpness,
+        condition=frame.condition.name,
+        ratio=frame.ratio,
+        megapixels=frame.noisy.numel() / 1e6,
+        figures=figures,
+    )
 
 
-def _score(key: tuple[str, str, float, str], values: list[tuple[float, ...]]) -> Score:
-    means = torch.tensor(values, dtype=torch.float64).mean(dim=0).tolist()
-    return Score(*key, len(values), *means)
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
