@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rawdiff_calibration.errors import TooFewFramesError
-from rawdiff_calibration.mosaic import CfaPhase, Mosaic, color_planes, plane_slices
+from rawdiff_calibration.mosaic import CfaPhase, Mosaic, color_names, color_planes, plane_slices
 from rawdiff_calibration.noise import NoiseModel
 from rawdiff_calibration.refusals import CORRELATION_LIMIT, measure_correlations
 from rawdiff_calibration.tail import tukey_cdf, tukey_std
@@ -22,8 +22,29 @@ _GRID = 4001
 _PROBABILITIES = np.array(
     [1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.03, *np.arange(0.1, 0.91, 0.1), 0.97, 0.99, 0.997, 0.999, 0.9997, 0.9999]
 )
+_OUTER = (0.0228, 0.9772)
+_NORMAL = 0.1349
+"""Shape of the Tukey-lambda law that is nearest to a normal one."""
 _SPREAD_TOLERANCE = 0.1
 _DIVERGENCE_TOLERANCE = 0.02
+
+
+@dataclass(frozen=True)
+class DarkQuantiles:
+    """The noise of one colour in the dark beside the model's law.
+
+    Attributes:
+        color: R, G, B, or Y of a monochrome sensor.
+        expected_dn, seen_dn: quantiles at the same probabilities, from 0.01 to 99.99 %.
+        spread: width between 2.3 and 97.7 % over that expected; 1 where the model is right.
+        divergence: Kullback-Leibler divergence from the law [nat], sampling's share removed.
+    """
+
+    color: str
+    expected_dn: Float
+    seen_dn: Float
+    spread: float
+    divergence: float
 
 
 @dataclass(frozen=True)
@@ -31,18 +52,13 @@ class DarkFitness:
     """The verdict of darks on a noise model.
 
     Attributes:
-        quantiles_expected_dn, quantiles_seen_dn: of green's pixel noise, at the same probabilities.
-        spread: width of the noise between 2.3 and 97.7 % over that expected; 1 where the model is right.
-        divergence: Kullback-Leibler divergence of the noise from the law [nat], sampling's share removed.
+        colors: quantiles of each colour.
         correlations: of neighbouring pixels, by lag (rows, columns).
-        good: True where all three are within bounds.
+        good: True where widths, divergences and correlations are all within bounds.
         verdict: in words.
     """
 
-    quantiles_expected_dn: Float
-    quantiles_seen_dn: Float
-    spread: float
-    divergence: float
+    colors: tuple[DarkQuantiles, ...]
     correlations: Mapping[tuple[int, int], float]
     good: bool
     verdict: str
@@ -56,24 +72,32 @@ def judge_darks(model: NoiseModel, frames: Sequence[Mosaic], phase: CfaPhase | N
     """
     if len(frames) < 3:
         raise TooFewFramesError(f"three darks are needed to judge a profile, got {len(frames)}")
-    residuals = _residuals(frames, phase)
-    # A frame minus the mean of the n - 1 others carries 1/(n - 1) of foreign variance, nearly Gaussian.
-    grid, law = _law(model, foreign=1 / (len(frames) - 1))
-    expected = np.interp(_PROBABILITIES, law, grid)
-    seen = np.quantile(residuals, _PROBABILITIES)
-    outer = np.array([0.0228, 0.9772])
-    width = np.interp(outer, law, grid)
-    spread = float(np.ptp(np.quantile(residuals, outer)) / np.ptp(width))
-    divergence = _divergence(residuals, grid, law)
+    colors = tuple(
+        _judge_color(model, frames, phase, color, name) for color, name in enumerate(color_names(phase))
+    )
     correlations = measure_correlations(np.subtract(frames[0], frames[1], dtype=np.float32), phase)
-    verdict, good = _conclude(spread, divergence, correlations)
-    return DarkFitness(expected, seen, spread, divergence, correlations, good, verdict)
+    verdict, good = _conclude(colors, correlations)
+    return DarkFitness(colors, correlations, good, verdict)
 
 
-def _residuals(frames: Sequence[Mosaic], phase: CfaPhase | None) -> Float:
-    """Green's noise (or the only plane's) on a lattice of pixels, freed of frame, row and column offsets."""
-    plane = color_planes(phase)[-2 if phase else 0][0]
-    place = plane_slices(phase)[plane]
+def _judge_color(
+    model: NoiseModel, frames: Sequence[Mosaic], phase: CfaPhase | None, color: int, name: str
+) -> DarkQuantiles:
+    residuals = _residuals(frames, plane_slices(phase)[color_planes(phase)[color][0]])
+    # A frame minus the mean of the n - 1 others carries 1/(n - 1) of foreign variance, nearly Gaussian.
+    grid, law = _law(model, color, foreign=1 / (len(frames) - 1))
+    width = np.interp(np.array(_OUTER), law, grid)
+    return DarkQuantiles(
+        color=name,
+        expected_dn=np.interp(_PROBABILITIES, law, grid),
+        seen_dn=np.quantile(residuals, _PROBABILITIES),
+        spread=float(np.ptp(np.quantile(residuals, _OUTER)) / np.ptp(width)),
+        divergence=_divergence(residuals, grid, law),
+    )
+
+
+def _residuals(frames: Sequence[Mosaic], place: tuple[slice, slice]) -> Float:
+    """Noise of a plane on a lattice of its pixels, freed of frame, row and column offsets."""
     stack = []
     for frame in frames:
         values = np.array(frame[place], dtype=np.float32)
@@ -89,11 +113,16 @@ def _residuals(frames: Sequence[Mosaic], phase: CfaPhase | None) -> Float:
     return np.asarray((sampled - others).ravel())
 
 
-def _law(model: NoiseModel, foreign: float) -> tuple[Float, Float]:
-    """Distribution function of such residuals on a grid of values [DN]."""
-    shape = 0.1349 if model.tukey_lambda is None else model.tukey_lambda
-    read = max(model.read_noise_dn[1], 1e-3)
-    scale = read / tukey_std(shape) if model.tukey_scale_dn is None else model.tukey_scale_dn
+def _law(model: NoiseModel, color: int, foreign: float) -> tuple[Float, Float]:
+    """Distribution function of such residuals of a colour on a grid of values [DN].
+
+    The model's scale is that of green; other colours stretch it like their read noise.
+    """
+    shape = _NORMAL if model.tukey_lambda is None else model.tukey_lambda
+    read = max(model.read_noise_dn[color], 1e-3)
+    scale = read / tukey_std(shape)
+    if model.tukey_scale_dn is not None:
+        scale = model.tukey_scale_dn * read / max(model.read_noise_dn[1], 1e-3)
     rounding = model.quantisation_dn**2 / 12
     borrowed = math.sqrt(foreign * (read**2 + rounding))
     reach = 14 * math.hypot(read, model.quantisation_dn)
@@ -114,16 +143,21 @@ def _divergence(residuals: Float, grid: Float, law: Float) -> float:
 
 
 def _conclude(
-    spread: float, divergence: float, correlations: Mapping[tuple[int, int], float]
+    colors: Sequence[DarkQuantiles], correlations: Mapping[tuple[int, int], float]
 ) -> tuple[str, bool]:
     faults = []
-    if abs(spread - 1) > _SPREAD_TOLERANCE:
-        faults.append(f"the noise in the dark is {spread:.2f} times as wide as the model says")
-    elif divergence > _DIVERGENCE_TOLERANCE:
-        faults.append(f"the shape of the noise in the dark is another (divergence {divergence:.3f} nat)")
+    wide = max(colors, key=lambda one: abs(math.log(max(one.spread, 1e-3))))
+    odd = max(colors, key=lambda one: one.divergence)
+    whose = "" if len(colors) == 1 else " of {}"
+    if abs(wide.spread - 1) > _SPREAD_TOLERANCE:
+        noise = "the noise" + whose.format(wide.color)
+        faults.append(f"{noise} in the dark is {wide.spread:.2f} times as wide as the model says")
+    elif odd.divergence > _DIVERGENCE_TOLERANCE:
+        noise = "the noise" + whose.format(odd.color)
+        faults.append(f"the shape of {noise} in the dark is another (divergence {odd.divergence:.3f} nat)")
     lag, worst = max(correlations.items(), key=lambda item: abs(item[1]))
     if abs(worst) > CORRELATION_LIMIT:
         faults.append(f"neighbouring pixels {lag} are correlated by {worst:+.2f}: the noise is not white")
     if faults:
         return "; ".join(faults), False
-    return f"explains the darks: width {spread:.2f}, divergence {divergence:.4f} nat", True
+    return f"explains the darks: width {wide.spread:.2f}, divergence {odd.divergence:.4f} nat", True

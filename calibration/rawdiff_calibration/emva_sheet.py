@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rawdiff_calibration.emva import EmvaQuantities, NonUniformity
@@ -63,6 +63,15 @@ def make_sheet(iso: float, color: str, exposures: int, found: EmvaQuantities) ->
         name: Measured(v, math.nan) for name, v in values.items() if v is not None and math.isfinite(v)
     }
     return EmvaSheet(iso, color, exposures, figures, tuple(remarks))
+
+
+def list_remarks(sheets: Sequence[EmvaSheet]) -> list[str]:
+    """What is missing or weak in the sheets of a camera, each once, with the sheets that it concerns."""
+    remarks = []
+    for remark in dict.fromkeys(remark for sheet in sheets for remark in sheet.remarks):
+        named = [f"ISO {sheet.iso:g} {sheet.color}" for sheet in sheets if remark in sheet.remarks]
+        remarks.append(remark if len(named) == len(sheets) else f"{', '.join(named)}: {remark}")
+    return [*remarks, "PRNU1288 holds the shading of lens and light, the profile's own PRNU does not"]
 
 
 def _parts(name: str, unit: str, found: NonUniformity) -> dict[str, float | None]:

@@ -29,20 +29,24 @@ _DEFECTIVE = 4.0
 """A block so many times noisier than the typical one holds a defect, which no noise model explains."""
 _TOLERANCE = 0.1
 """Variance may be off by this much, beyond its error, before the model is called wrong."""
+_SIGNIFICANT = 3.5
+"""Standard errors beyond which a bin is wrong: by chance one of 48 is in 2 % of the verdicts."""
+_FEWEST = 20
 
 
 @dataclass(frozen=True)
 class VarianceBin:
-    """Stabilised variance at one brightness: 1 where the model is right; `se` from counting."""
+    """Stabilised variance of one colour at one brightness: 1 where the model is right; `se` from counting."""
 
     level_dn: float
     variance: float
     se: float
+    color: int = 0
 
     @property
     def wrong(self) -> bool:
-        """True where the variance is off by more than 10 % and three standard errors."""
-        return abs(self.variance - 1) > max(_TOLERANCE, 3 * self.se)
+        """True where the variance is off by more than 10 % and 3.5 standard errors."""
+        return abs(self.variance - 1) > max(_TOLERANCE, _SIGNIFICANT * self.se)
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ class Fitness:
     """The verdict on a noise model.
 
     Attributes:
-        bins: stabilised variance over brightness, ascending.
+        bins: stabilised variance over brightness, ascending, one colour after the other.
         mean_variance: mean over the bins, weighted by their certainty.
         good: True where no bin is wrong.
         verdict: in words.
@@ -182,24 +186,28 @@ def _take(blocks: Blocks, plane: int, keep: NDArray[np.bool_]) -> Blocks:
 
 
 def _judge(model: NoiseModel, found: list[tuple[int, Blocks]]) -> Fitness:
-    level = np.concatenate([blocks.level[0] for _, blocks in found]) if found else np.zeros(0)
-    high = np.concatenate([blocks.high[0] for _, blocks in found]) if found else np.zeros(0)
-    color = (
-        np.concatenate([np.full(blocks.level.shape[1], index) for index, blocks in found]) if found else high
-    )
-    if level.size < 40:
+    bins: list[VarianceBin] = []
+    for color in sorted({color for color, _ in found}):
+        own = [blocks for index, blocks in found if index == color]
+        level, high = (np.concatenate([getattr(b, name)[0] for b in own]) for name in ("level", "high"))
+        bins += _bin_levels(model, color, level, high)
+    if len(bins) < 2:
         raise ValueError("too few smooth places to judge a noise model by")
-    order = np.argsort(level)
-    bins = []
-    for part in np.array_split(order, min(_BINS, level.size // 20)):
-        typical = int(np.median(color[part]))
-        gain = model.gain_dn_per_e[typical]
-        at = float(level[part].mean())
-        exact = expected_variance(at / gain, math.sqrt(_pixel_floor(model, typical)) / gain)
-        values = high[part] / exact
-        values = values[values < _DEFECTIVE * np.median(values)]
-        bins.append(VarianceBin(at, float(values.mean()), float(values.std() / math.sqrt(len(values)))))
     return _conclude(bins)
+
+
+def _bin_levels(model: NoiseModel, color: int, level: Float, high: Float) -> list[VarianceBin]:
+    """Mean variance of a colour's blocks, sorted by level into bins of as many; none of too few blocks."""
+    gain, read = model.gain_dn_per_e[color], math.sqrt(_pixel_floor(model, color))
+    bins = []
+    count = min(_BINS, level.size // _FEWEST)
+    for part in np.array_split(np.argsort(level), count) if count else []:
+        at = float(level[part].mean())
+        values = high[part] / expected_variance(at / gain, read / gain)
+        values = values[values < _DEFECTIVE * np.median(values)]
+        se = float(values.std() / math.sqrt(len(values)))
+        bins.append(VarianceBin(at, float(values.mean()), se, color))
+    return bins
 
 
 def _conclude(bins: list[VarianceBin]) -> Fitness:
@@ -212,8 +220,9 @@ def _conclude(bins: list[VarianceBin]) -> Fitness:
         return Fitness(tuple(bins), mean, True, text)
     worst = max(wrong, key=lambda one: abs(math.log(max(one.variance, 1e-3))))
     kind = "too little" if worst.variance > 1 else "too much"
+    color = "" if len({one.color for one in bins}) == 1 else f" in {'RGB'[worst.color]}"
     text = (
-        f"expects {kind} noise at {worst.level_dn:.0f} DN: stabilised variance {worst.variance:.2f} instead"
-        f" of 1 ({spread} over {len(bins)} levels, {len(wrong)} of them off)"
+        f"expects {kind} noise at {worst.level_dn:.0f} DN{color}: stabilised variance {worst.variance:.2f}"
+        f" instead of 1 ({spread} over {len(bins)} levels, {len(wrong)} of them off)"
     )
     return Fitness(tuple(bins), mean, False, text)

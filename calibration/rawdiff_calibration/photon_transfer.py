@@ -7,6 +7,7 @@ shading stay out.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -152,7 +153,13 @@ class PhotonTransfer:
         notes = [] if self._drifts else ["without darks the noise in the dark is extrapolated"]
         left_out = [point for point in fit.points if not point.used]
         if left_out:
-            notes.append(f"{len(left_out)} of {len(fit.points)} levels left out, the reasons are with them")
+            clipped = "% of the pixels "
+            kinds = Counter(
+                f"clipped {point.reason.partition(clipped)[2]}" if clipped in point.reason else point.reason
+                for point in left_out
+            )
+            told = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+            notes.append(f"{len(left_out)} of {len(fit.points)} levels left out: {told}")
         return tuple(notes)
 
 

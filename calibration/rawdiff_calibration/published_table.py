@@ -68,17 +68,22 @@ def from_table(text: str, make: str | None = None, model: str | None = None) -> 
 
 def _split(text: str) -> tuple[dict[str, str], list[dict[str, str]]]:
     lines = [line.strip() for line in text.lstrip("\ufeff").splitlines() if line.strip()]
-    notes = dict(
-        (part.strip() for part in line.lstrip("# ").split(":", 1))
-        for line in lines
-        if line.startswith("#") and ":" in line
-    )
+    notes: dict[str, str] = {}
+    for line in lines:
+        key, colon, value = line.lstrip("# ").partition(":")
+        if line.startswith("#") and colon:
+            notes[key.strip().lower()] = value.strip()
     table = io.StringIO("\n".join(line for line in lines if not line.startswith("#")))
-    rows = [
-        {str(key).strip(): (value or "").strip() for key, value in row.items()}
-        for row in csv.DictReader(table)
-    ]
-    return {key.lower(): value for key, value in notes.items()}, rows
+    rows = []
+    for number, row in enumerate(csv.DictReader(table), start=1):
+        if None in row:
+            raise ExchangeError(
+                "there are more cells than names",
+                where=f"line {number} of the table",
+                hint="commas between cells, points in numbers",
+            )
+        rows.append({key.strip(): (value or "").strip() for key, value in row.items()})
+    return notes, rows
 
 
 def _figure_name(column: str) -> str:

@@ -21,7 +21,7 @@ from rawdiff_calibration.emva_sheet import EmvaSheet
 from rawdiff_calibration.errors import CalibrationError, FramesError, TooFewFramesError
 from rawdiff_calibration.flat import FlatAccumulator, FlatResult
 from rawdiff_calibration.linearity import LinearityResult, measure_linearity
-from rawdiff_calibration.mosaic import CfaPhase, Mosaic, plane_slices
+from rawdiff_calibration.mosaic import CfaPhase, Mosaic, color_planes, plane_slices
 from rawdiff_calibration.photon_transfer import PhotonTransfer, PhotonTransferResult
 from rawdiff_calibration.refusals import require_same_shape
 
@@ -142,9 +142,9 @@ class IsoCalibration:
         self._pairs += 1
         self._transfer.add_pair(first, second, exposure_s, name)
         self._emva.add_pair(first, second, exposure_s, photons)
-        level = self._level(first)
         if exposure_s is not None:
-            self._levels.append((exposure_s, (level + self._level(second)) / 2))
+            self._levels.append((exposure_s, (self._level(first) + self._level(second)) / 2))
+        level = float(first.mean(dtype=np.float64)) - float(np.mean(self._black))
         span = self._range() or float(first.max()) - float(np.mean(self._black))
         if _FLAT_LOW * span < level < _FLAT_HIGH * span:
             for number, frame in enumerate((first, second)):
@@ -209,7 +209,14 @@ class IsoCalibration:
             return None
 
     def _level(self, frame: Mosaic) -> float:
-        return float(frame.mean(dtype=np.float64)) - float(np.mean(self._black))
+        """Level of green (or the only plane) in the middle, where shading does not blur the saturation."""
+        levels = []
+        for plane in color_planes(self.phase)[-2 if self.phase else 0]:
+            values = frame[plane_slices(self.phase)[plane]]
+            top, left = (extent // 2 - max(extent // 16, 8) for extent in values.shape)
+            patch = values[max(top, 0) : -top or None, max(left, 0) : -left or None]
+            levels.append(float(patch.mean(dtype=np.float64)) - self._black[plane])
+        return float(np.mean(levels))
 
     def _range(self) -> float | None:
         return None if self.white_dn is None else self.white_dn - float(np.mean(self._black))

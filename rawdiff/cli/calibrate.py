@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import hashlib
 import io
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +13,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
+from rawdiff.cli.calibrate_text import describe_calibration, verdict_lines, verdict_records
 from rawdiff.cli.console import Speaker, reporting_errors
 from rawdiff.errors import CalibrationFramesError, ConfigurationError
 from rawdiff.pipeline.events import Event
@@ -24,18 +25,30 @@ if TYPE_CHECKING:  # what only this command needs is imported when it runs: the 
     from rawdiff.pipeline.calibration import Calibration
     from rawdiff.pipeline.calibration_frames import Crop, FrameFacts
 
-_MARKS = {"good": "+", "note": " ", "poor": "!"}
-
 
 def calibrate(
     frames: Annotated[
-        list[str] | None, typer.Argument(metavar="[FRAMES...]", help="With --check: the frames to judge by.")
+        list[str] | None,
+        typer.Argument(
+            metavar="[FRAMES...]",
+            help="With --check and --blind: the frames to judge by. With --export: the profile, then frames.",
+        ),
     ] = None,
     flats: Annotated[
         list[str] | None, typer.Option(help="Flats: a file, folder or pattern; may be repeated.")
     ] = None,
     darks: Annotated[
         list[str] | None, typer.Option(help="Darks: a file, folder or pattern; may be repeated.")
+    ] = None,
+    chart: Annotated[
+        list[str] | None,
+        typer.Option(help="One frame of a stepped chart in place of an ISO's flats: less to be trusted."),
+    ] = None,
+    photons: Annotated[
+        str | None,
+        typer.Option(
+            help="Photons per pixel and second of the flats, or a CSV (exposure_s,photons or file,photons)."
+        ),
     ] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="The profile to write (JSON).")
@@ -45,9 +58,31 @@ def calibrate(
         str | None,
         typer.Option(help="Judge this profile by FRAMES; 'tag' judges the files' own NoiseProfile."),
     ] = None,
+    blind: Annotated[
+        bool, typer.Option("--blind", help="Estimate the noise from ordinary FRAMES, best from a burst.")
+    ] = False,
+    import_from: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--import",
+            help="Make a profile of 'darktable' (its installed table), a noiseprofiles.json, a CSV table of "
+            "published figures, or raw files with a NoiseProfile.",
+        ),
+    ] = None,
+    export: Annotated[
+        str | None,
+        typer.Option(
+            metavar="darktable|dng",
+            help="Write the profile in FRAMES for darktable, or into copies of the DNGs after it.",
+        ),
+    ] = None,
     iso: Annotated[float | None, typer.Option(help="ISO of files that state none.")] = None,
     crop: Annotated[
         str | None, typer.Option(help="Use only TOP,LEFT,HEIGHT,WIDTH, such as one tap of a CCD.")
+    ] = None,
+    levels: Annotated[
+        str | None,
+        typer.Option(metavar="BLACK,WHITE", help="Levels of the camera's raws, for --import and --export."),
     ] = None,
     make: Annotated[str | None, typer.Option(help="Maker to write, where files name none.")] = None,
     model: Annotated[str | None, typer.Option(help="Model to write, where files name none.")] = None,
@@ -56,34 +91,95 @@ def calibrate(
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
 ) -> None:
     """Calibrate a sensor from flats and darks, or check a profile against frames."""
-    from rawdiff.pipeline.calibration import calibrate_camera
+    from rawdiff.cli.calibrate_exchange import ExchangeOptions, run_blind, run_export, run_import
     from rawdiff.pipeline.calibration_frames import examine_frame
 
     speaker = Speaker(as_json)
     with reporting_errors(speaker, debug):
         part = None if crop is None else _parse_crop(crop)
+
+        def examine(given: list[str] | None) -> list[FrameFacts]:
+            return [examine_frame(path, iso, part) for path in find_frames(given or [])]
+
+        lit = [*(flats or []), *(darks or []), *(chart or [])]
+        _require_one_task(lit, check, blind, import_from, export)
+        options = ExchangeOptions(output, levels, make, model, overwrite)
         if check is not None:
-            _check(speaker, check, [examine_frame(path, iso, part) for path in _find(frames or [])])
-            return
-        if frames:
-            raise ConfigurationError(
-                f"'{frames[0]}' is neither flat nor dark",
-                hint="put patterns in quotes: --flats 'flats/*.NEF'",
-            )
-        if output is None:
-            raise ConfigurationError("no profile to write", hint="-o PROFILE.json")
-        lit, dark = (
-            [examine_frame(path, iso, part) for path in _find(given or [])] for given in (flats, darks)
+            _check(speaker, check, examine(frames))
+        elif blind:
+            run_blind(speaker, examine(frames), options)
+        elif import_from:
+            run_import(speaker, import_from, frames or [], examine, options)
+        elif export is not None:
+            run_export(speaker, export, frames or [], examine, options)
+        else:
+            _require_calibration(frames, lit, output)
+            assert output is not None
+            sets = FrameSets(examine(flats), examine(darks), examine(chart), photons, make, model)
+            _calibrate(speaker, sets, output, report, overwrite)
+
+
+@dataclass(frozen=True)
+class FrameSets:
+    """What is calibrated with, and what the camera shall be called."""
+
+    flats: list[FrameFacts]
+    darks: list[FrameFacts]
+    charts: list[FrameFacts]
+    photons: str | None
+    make: str | None
+    model: str | None
+
+    def paths(self) -> list[Path]:
+        """The files, which are never replaced."""
+        return [facts.path for facts in (*self.flats, *self.darks, *self.charts)]
+
+
+def _calibrate(speaker: Speaker, sets: FrameSets, output: Path, report: Path | None, overwrite: bool) -> None:
+    from rawdiff.pipeline.calibration import calibrate_camera
+    from rawdiff.pipeline.calibration_photons import read_photons
+
+    targets = [output, output.with_suffix(".npz"), *([report] if report else [])]
+    _refuse_taken(targets, overwrite)
+    counts = None if sets.photons is None else read_photons(sets.photons)
+    with speaker.working(1):
+        speaker.hear(Event("start", "calibration", "calibration"))
+        done = calibrate_camera(sets.flats, sets.darks, speaker.hear, charts=sets.charts, photons=counts)
+    done = _named(done, sets.make, sets.model)
+    profile = _write(done, output, report, overwrite, sets.paths())
+    speaker.result(*describe_calibration(profile, done.verdicts, targets))
+
+
+def _require_one_task(
+    lit: list[str], check: str | None, blind: bool, import_from: list[str] | None, export: str | None
+) -> None:
+    """Refuse two tasks at once."""
+    tasks = {
+        "--flats, --darks or --chart": bool(lit),
+        "--check": check is not None,
+        "--blind": blind,
+        "--import": bool(import_from),
+        "--export": export is not None,
+    }
+    asked = [name for name, wanted in tasks.items() if wanted]
+    if len(asked) > 1:
+        raise ConfigurationError(f"{asked[0]} and {asked[1]} are two tasks", hint="ask for one at a time")
+
+
+def _require_calibration(frames: list[str] | None, lit: list[str], output: Path | None) -> None:
+    if frames:
+        raise ConfigurationError(
+            f"'{frames[0]}' is neither flat nor dark",
+            hint="put patterns in quotes: --flats 'flats/*.NEF'",
         )
-        targets = [output, output.with_suffix(".npz"), *([report] if report else [])]
-        _refuse_taken(targets, overwrite)
-        with speaker.working(1):
-            speaker.hear(Event("start", "calibration", "calibration"))
-            done = calibrate_camera(lit, dark, speaker.hear)
-        done = _named(done, make, model)
-        originals = [facts.path for facts in (*lit, *dark)]
-        profile = _write(done, output, report, overwrite, originals)
-        _say(speaker, profile, done, targets)
+    if not lit:
+        raise ConfigurationError(
+            "nothing to calibrate with", hint="--flats 'flats/*' --darks 'darks/*' -o PROFILE.json"
+        )
+    if output is None:
+        raise ConfigurationError("no profile to write", hint="-o PROFILE.json")
+    if output.is_dir():
+        raise ConfigurationError("is a folder, not a profile", where=output, hint="-o PROFILE.json")
 
 
 def _parse_crop(text: str) -> Crop:
@@ -94,7 +190,7 @@ def _parse_crop(text: str) -> Crop:
     return top, left, height, width
 
 
-def _find(given: list[str]) -> list[Path]:
+def find_frames(given: list[str]) -> list[Path]:
     """Expand files, folders and patterns, each file once, in the order of their names."""
     found: list[Path] = []
     for text in given:
@@ -169,24 +265,6 @@ def _pack(maps: dict[str, NDArray[np.generic]]) -> bytes:
     return buffer.getvalue()
 
 
-def _say(speaker: Speaker, profile: SensorProfile, done: Calibration, targets: list[Path]) -> None:
-    """One record, or a short table: the figures, the verdicts, the files."""
-    lines = [f"{'ISO':>8} {'K [DN/e-]':>20} {'read noise [DN]':>20} {'row noise [DN]':>20}"]
-    for entry in profile.iso:
-        figures = (entry.gain_dn_per_e, entry.read_noise_dn, entry.row_noise_dn)
-        cells = ["" if f is None else f"{f.value:.5g} ± {f.se:.2g}" for f in figures]
-        lines.append(f"{entry.iso:>8g} {cells[0]:>20} {cells[1]:>20} {cells[2]:>20}")
-    lines += [f"{_MARKS[v.grade]} {v.subject}: {v.text}" for v in done.verdicts]
-    lines += [f"wrote {target}" for target in targets]
-    record = {
-        "event": "calibrated",
-        "iso": [{"iso": entry.iso, "gain_dn_per_e": entry.gain_dn_per_e.to_json()} for entry in profile.iso],
-        "verdicts": [{"subject": v.subject, "grade": v.grade, "text": v.text} for v in done.verdicts],
-        "outputs": [str(target) for target in targets],
-    }
-    speaker.result(record, "\n".join(lines))
-
-
 def _check(speaker: Speaker, check: str, facts: list[FrameFacts]) -> None:
     """Judge a profile, or the files' NoiseProfile tags; exit code 4 where it does not hold."""
     from rawdiff.pipeline.calibration_check import check_noise_model
@@ -196,11 +274,9 @@ def _check(speaker: Speaker, check: str, facts: list[FrameFacts]) -> None:
     profile = None if check == "tag" else Path(check)
     judged = check_noise_model(profile, facts)
     wrong = [one for one in judged if one.grade == "poor"]
-    record = {
-        "event": "checked",
-        "good": not wrong,
-        "verdicts": [{"subject": v.subject, "grade": v.grade, "text": v.text} for v in judged],
-    }
-    speaker.result(record, "\n".join(f"{_MARKS[v.grade]} {v.subject}: {v.text}" for v in judged))
+    speaker.result(
+        {"event": "checked", "good": not wrong, "verdicts": verdict_records(judged)},
+        "\n".join(verdict_lines(judged)),
+    )
     if wrong:
         raise CalibrationFramesError(f"the noise model fails {len(wrong)} of {len(judged)} checks")

@@ -27,7 +27,7 @@ from rawdiff.pipeline.calibration_verdicts import IsoOutcome, Verdict, describe_
 from rawdiff.pipeline.events import Listener
 from rawdiff.pipeline.noise_model import hash_serial
 
-_JUDGED_PAIRS, _JUDGED_DARKS = 3, 6
+_JUDGED_PAIRS, _JUDGED_DARKS = 5, 6
 
 
 @dataclass(frozen=True, eq=False)

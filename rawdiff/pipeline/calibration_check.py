@@ -64,7 +64,7 @@ def _judge_lit(model: NoiseModel, frames: list[CalibrationFrame], iso: float) ->
     like = []
     for first, second in pairs:
         one, two = by_path[first.path], by_path[second.path]
-        if _are_alike(one, two):
+        if are_alike(one, two):
             like.append((one, two))
         else:
             alone += [first, second]
@@ -99,7 +99,7 @@ def _model(profile: SensorProfile | None, frame: CalibrationFrame) -> NoiseModel
     pairs = read_tags(frame.facts.path)[0].noise_profile
     if not pairs:
         raise CalibrationFramesError("the file has no NoiseProfile tag", where=frame.facts.path)
-    span = _white(frame) - float(np.mean(_black(frame)))
+    span = _white(frame) - float(np.mean(black_of(frame)))
     try:
         return NoiseModel.from_dng(pairs, (span, span, span))
     except ValueError as error:
@@ -107,23 +107,28 @@ def _model(profile: SensorProfile | None, frame: CalibrationFrame) -> NoiseModel
 
 
 def _is_dark(frame: CalibrationFrame, model: NoiseModel) -> bool:
-    above = frame.mosaic_dn - np.float32(np.mean(_black(frame)))
+    above = frame.mosaic_dn - np.float32(np.mean(black_of(frame)))
     return (
         float(np.percentile(above, 99)) < _DARK_SPREADS * float(np.sqrt(max(model.floor_variance_dn2()))) + 2
     )
 
 
-def _are_alike(one: CalibrationFrame, two: CalibrationFrame) -> bool:
+def are_alike(one: CalibrationFrame, two: CalibrationFrame) -> bool:
     """True where two frames show one still scene: their small versions agree within a few percent."""
     cells = []
     for frame in (one, two):
         height, width = (extent // 32 * 32 for extent in frame.mosaic_dn.shape)
         small = frame.mosaic_dn[:height, :width].reshape(height // 32, 32, width // 32, 32).mean(axis=(1, 3))
-        cells.append(small - np.mean(_black(frame)))
+        cells.append(small - np.mean(black_of(frame)))
     return bool(np.median(np.abs(cells[0] - cells[1])) < _LIKE * np.median(np.abs(cells[0])))
 
 
-def _black(frame: CalibrationFrame) -> tuple[float, ...]:
+def black_of(frame: CalibrationFrame) -> tuple[float, ...]:
+    """Black level of each plane [DN].
+
+    Raises:
+        CalibrationFramesError: the file states none.
+    """
     if frame.black_dn is None:
         raise CalibrationFramesError(
             "the file states no black level", where=frame.facts.path, hint="add `black` to its TOML"
@@ -133,7 +138,7 @@ def _black(frame: CalibrationFrame) -> tuple[float, ...]:
 
 def _dark_level(frame: CalibrationFrame, model: NoiseModel) -> list[float]:
     """Black level of each plane with the offset that the model knows of."""
-    return [level + bias for level, bias in zip(_black(frame), model.bias_dn, strict=False)]
+    return [level + bias for level, bias in zip(black_of(frame), model.bias_dn, strict=False)]
 
 
 def _white(frame: CalibrationFrame) -> float:

@@ -19,6 +19,7 @@ COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f
 """Okabe and Ito's colours, told apart by colour-blind readers too."""
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 62, 16, 14, 46
+_LINE, _LETTER = 15, 6.4
 _SPAN = tuple[float, float]
 
 
@@ -37,7 +38,10 @@ class Series:
 
 @dataclass(frozen=True)
 class Axes:
-    """What the axes say, and how they run. `band` shades a range of y; `y_span` fixes the axis."""
+    """What the axes say, and how they run.
+
+    `band` shades a range of y; `y_span` fixes the axis; `title` stands in the lower right corner.
+    """
 
     x_label: str
     y_label: str
@@ -47,6 +51,7 @@ class Axes:
     y_span: _SPAN | None = None
     width: int = 460
     height: int = 320
+    title: str = ""
 
 
 @dataclass(frozen=True)
@@ -67,22 +72,27 @@ class _Scale:
 def draw_plot(series: Sequence[Series], axes: Axes) -> str:
     """Draw series into one pair of axes; points that a log axis cannot show are left out."""
     shown = [_showable(one, axes) for one in series]
+    legend, top = _legend([one for one in series if one.label], axes.width)
     x = _scale([v for one in shown for v in one.x], _LEFT, axes.width - _RIGHT, axes.x_log, None)
     heights = [v for one in shown for v in one.y]
-    y = _scale(heights, axes.height - _BOTTOM, _TOP, axes.y_log, axes.y_span)
+    y = _scale(heights, axes.height - _BOTTOM, top, axes.y_log, axes.y_span)
     body = [_frame(axes, x, y)]
     if axes.band is not None:
-        top, bottom = y.place(min(axes.band[1], y.high)), y.place(max(axes.band[0], y.low))
+        high, low = y.place(min(axes.band[1], y.high)), y.place(max(axes.band[0], y.low))
         width = axes.width - _LEFT - _RIGHT
         body.append(
-            f'<rect x="{_LEFT}" y="{top:.1f}" width="{width}" height="{bottom - top:.1f}" class="band"/>'
+            f'<rect x="{_LEFT}" y="{high:.1f}" width="{width}" height="{low - high:.1f}" class="band"/>'
         )
     body += [_draw_series(one, x, y) for one in shown]
-    body.append(_legend([one for one in series if one.label]))
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {axes.width} {axes.height}" '
-        f'width="{axes.width}" height="{axes.height}" role="img">{"".join(body)}</svg>'
+        f'width="{axes.width}" height="{axes.height}" role="img">{"".join(body)}{legend}</svg>'
     )
+
+
+def draw_panels(plots: Sequence[str]) -> str:
+    """Plots side by side, as one drawing."""
+    return plots[0] if len(plots) == 1 else f'<div class="panels">{"".join(plots)}</div>'
 
 
 def draw_map(values: NDArray[np.floating], unit: str, width: int = 460, diverging: bool = False) -> str:
@@ -164,20 +174,23 @@ def _ticks(scale: _Scale) -> list[float]:
 
 def _frame(axes: Axes, x: _Scale, y: _Scale) -> str:
     """Grid, ticks, labels."""
-    right, bottom = axes.width - _RIGHT, axes.height - _BOTTOM
+    right, top, bottom = axes.width - _RIGHT, y.end, axes.height - _BOTTOM
     parts = []
     for tick in _ticks(x):
         at = x.place(tick)
-        parts.append(f'<path d="M{at:.1f} {_TOP}V{bottom}" class="grid"/>')
+        parts.append(f'<path d="M{at:.1f} {top:.1f}V{bottom}" class="grid"/>')
         parts.append(f'<text x="{at:.1f}" y="{bottom + 16}" text-anchor="middle">{_number(tick)}</text>')
     for tick in _ticks(y):
         at = y.place(tick)
         parts.append(f'<path d="M{_LEFT} {at:.1f}H{right}" class="grid"/>')
         parts.append(f'<text x="{_LEFT - 7}" y="{at + 4:.1f}" text-anchor="end">{_number(tick)}</text>')
     parts.append(
-        f'<rect x="{_LEFT}" y="{_TOP}" width="{right - _LEFT}" height="{bottom - _TOP}" class="box"/>'
+        f'<rect x="{_LEFT}" y="{top:.1f}" width="{right - _LEFT}" height="{bottom - top:.1f}" class="box"/>'
     )
-    middle = (_TOP + bottom) / 2
+    middle = (top + bottom) / 2
+    if axes.title:
+        place = f'x="{right - 8}" y="{bottom - 8}" text-anchor="end"'
+        parts.append(f'<text {place} class="title">{escape(axes.title)}</text>')
     parts.append(
         f'<text x="{(_LEFT + right) / 2}" y="{axes.height - 10}" text-anchor="middle" class="label">'
         f"{escape(axes.x_label)}</text>"
@@ -207,22 +220,23 @@ def _draw_series(series: Series, x: _Scale, y: _Scale) -> str:
     return "".join(parts)
 
 
-def _legend(series: Sequence[Series]) -> str:
-    if not series:
-        return ""
-    width = 34 + 6.2 * max(len(one.label) for one in series)
-    size = f'width="{width:.0f}" height="{15 * len(series) + 4}"'
-    parts = [f'<rect x="{_LEFT + 4}" y="{_TOP + 2}" {size} fill="#fff" opacity=".8"/>']
-    for row, one in enumerate(series):
-        at = _TOP + 14 + 15 * row
+def _legend(series: Sequence[Series], width: int) -> tuple[str, float]:
+    """Marks and names in lines above the axes, where they hide no point; and where the axes begin."""
+    parts, at, row = [], float(_LEFT), 0
+    for one in series:
+        needed = 30 + _LETTER * len(one.label)
+        if at > _LEFT and at + needed > width - _RIGHT:
+            at, row = float(_LEFT), row + 1
+        y = _TOP + _LINE * row
         if one.kind == "line":
             dash = ' stroke-dasharray="5 4"' if one.dashed else ""
-            mark = f'<path d="M{_LEFT + 8} {at - 4}h16" stroke="{one.color}" stroke-width="1.5"{dash}/>'
+            mark = f'<path d="M{at:.0f} {y - 4}h14" stroke="{one.color}" stroke-width="1.5"{dash}/>'
         else:
             fill = "#fff" if one.kind == "rings" else one.color
-            mark = f'<circle cx="{_LEFT + 16}" cy="{at - 4}" r="3" fill="{fill}" stroke="{one.color}"/>'
-        parts.append(f'{mark}<text x="{_LEFT + 30}" y="{at}">{escape(one.label)}</text>')
-    return "".join(parts)
+            mark = f'<circle cx="{at + 7:.0f}" cy="{y - 4}" r="3" fill="{fill}" stroke="{one.color}"/>'
+        parts.append(f'{mark}<text x="{at + 18:.0f}" y="{y}">{escape(one.label)}</text>')
+        at += needed
+    return "".join(parts), _TOP + (_LINE * row + 8 if parts else 0)
 
 
 def _number(value: float) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
+from unittest.mock import ANY
 
 import pytest
 from rawdiff_calibration.exchange import (
@@ -16,6 +18,8 @@ from rawdiff_calibration.exchange import (
 )
 from rawdiff_calibration.measure import Measured
 from rawdiff_calibration.profile import IsoFigures, ProfileCamera, ProfileLevels, SensorProfile
+from rawdiff_calibration.profile_json import profile_from_json, profile_to_json
+from rawdiff_calibration.published_table import from_table
 
 RANGE = (15871.0, 15871.0, 15871.0)
 
@@ -99,6 +103,61 @@ def test_impossible_tags_are_refused():
         from_noise_profiles({100.0: [(0.0, 0.0)]}, ProfileCamera("A", "B"), RANGE)
     with pytest.raises(ExchangeError, match="nothing to import"):
         from_noise_profiles({}, ProfileCamera("A", "B"), RANGE)
+
+
+@pytest.mark.parametrize(
+    ("make", "model"), [("ACME CORPORATION", "ACME One"), ("Acme", "one"), ("acme", "Acme One")]
+)
+def test_a_camera_is_found_as_its_files_name_it(profile, make, model):
+    assert from_darktable(to_darktable(profile, RANGE), make, model, RANGE).camera.model == model
+
+
+def test_a_near_miss_is_suggested(profile):
+    with pytest.raises(ExchangeError, match="it has Acme One"):
+        from_darktable(to_darktable(profile, RANGE), "Acme", "On3", RANGE)
+
+
+TABLE = """# make: Sony
+# model: ILCE-7SM2
+# source: a paper
+# white_dn: 16383
+iso, K, gauss_std_dn, tukey_lambda, tukey_scale_dn, row_std_dn, K_se
+100, 0.0956, 1.007, 0.149, 0.702, 0.139, 0.001
+1600, 1.530, 6.299, -0.044, 3.228, 0.989,
+3200, 3.060, 3.919, -0.035, 2.042, 0.445,
+"""
+
+
+def test_a_published_table_is_read():
+    profile = from_table(TABLE)
+    assert (profile.camera.make, profile.provenance["citation"]) == ("Sony", "a paper")
+    assert profile.levels.white_dn.value == 16383
+    model = profile.noise_model(1600.0)
+    assert model.gain_dn_per_e[1] == 1.530 and model.row_noise_dn == 0.989
+    assert model.tukey_lambda == -0.044 and model.tukey_scale_dn == 3.228
+    assert profile.iso[0].gain_dn_per_e.se == 0.001 and math.isnan(profile.iso[1].gain_dn_per_e.se)
+    assert from_table(TABLE, "Other", "Body").camera.model == "Body"
+    assert profile_from_json(profile_to_json(profile)) == replace(profile, iso=ANY)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("row_std_dn", "raw_std_dn", "column 'raw_std_dn' is not known"),
+        ("iso, K,", "iso, dark_current,", "no column gain_dn_per_e"),
+        ("0.0956", "0,0956", "line 1 of the table: there are more cells than names"),
+        ("0.0956", "-1", "cannot be"),
+        ("1.530", "", "line 2 of the table: gain_dn_per_e is missing"),
+        ("100,", "x,", "'x' is not a number"),
+        ("3200", "1600", "each ISO appears once"),
+        ("# model: ILCE-7SM2\n", "", "names no camera"),
+    ],
+)
+def test_tables_that_cannot_be_meant_are_refused(old, new, message):
+    with pytest.raises(ExchangeError, match=message):
+        from_table(TABLE.replace(old, new, 1))
+    with pytest.raises(ExchangeError, match="no lines"):
+        from_table("# make: Sony\n")
 
 
 def test_installed_darktable_table_is_read():

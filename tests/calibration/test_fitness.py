@@ -49,7 +49,7 @@ def test_true_model_explains_flat_pairs(pairs):
     found = judge_pairs(TRUTH, pairs, "RGGB", BLACK, WHITE)
     assert found.good, found.verdict
     assert found.mean_variance == pytest.approx(1.0, abs=0.02)
-    assert all(abs(one.variance - 1) < 0.06 for one in found.bins)
+    assert all(abs(one.variance - 1) < 4 * one.se for one in found.bins)  # of 48 one in 330 runs is beyond
 
 
 @pytest.mark.parametrize(("factor", "word"), [(0.7, "too little"), (1.4, "too much")])
@@ -81,11 +81,23 @@ def test_photograph_judges_in_its_smooth_places():
 def test_true_model_explains_darks(darks):
     found = judge_darks(TRUTH, darks, "RGGB")
     assert found.good, found.verdict
-    assert found.spread == pytest.approx(1.0, abs=0.03)
+    assert [one.color for one in found.colors] == ["R", "G", "B"]
     middle = slice(3, -3)
-    assert np.allclose(
-        found.quantiles_seen_dn[middle], found.quantiles_expected_dn[middle], rtol=0.08, atol=0.5
-    )
+    for one in found.colors:
+        assert one.spread == pytest.approx(1.0, abs=0.03)
+        assert np.allclose(one.seen_dn[middle], one.expected_dn[middle], rtol=0.08, atol=0.5)
+
+
+def test_one_wrong_color_is_named(darks):
+    red, green, blue = TRUTH.read_noise_dn
+    found = judge_darks(replace(TRUTH, read_noise_dn=(red, green, 1.5 * blue)), darks, "RGGB")
+    assert not found.good and "the noise of B in the dark" in found.verdict
+    flats = [tuple(SENSOR.flat(level_e=level, iso=ISO, seed=k) for k in (1, 2)) for level in (300.0, 3000.0)]
+    gains = TRUTH.gain_dn_per_e
+    wrong = replace(TRUTH, gain_dn_per_e=(2 * gains[0], gains[1], gains[2]))
+    judged = judge_pairs(wrong, flats, "RGGB", BLACK, WHITE)
+    assert not judged.good and " in R: " in judged.verdict
+    assert all(one.color == 0 for one in judged.bins if one.wrong)
 
 
 def test_wrong_width_and_wrong_shape_are_told_apart(darks):

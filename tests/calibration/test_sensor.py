@@ -7,6 +7,7 @@ import pytest
 from rawdiff_calibration.defects import DEAD, HOT, TELEGRAPH
 from rawdiff_calibration.mosaic import (
     block_means,
+    cell_means,
     color_planes,
     evaluate_smooth,
     fit_smooth,
@@ -74,5 +75,15 @@ def test_smooth_fit_gives_a_polynomial_back_beyond_the_last_whole_block() -> Non
     surface = 5 + 2 * rows - columns + rows * columns
     field = fit_smooth(block_means(surface, 8), 3)
     assert evaluate_smooth(field, (70, 103), (64, 96)) == pytest.approx(surface, abs=1e-5)
+    covering = fit_smooth(cell_means(surface, 8), 3, (70, 103))
+    assert evaluate_smooth(covering, (70, 103)) == pytest.approx(surface, abs=1e-5)
     with pytest.raises(ValueError, match="no whole block"):
         block_means(surface, 128)
+
+
+def test_cells_cover_the_plane() -> None:
+    plane = np.random.default_rng(0).normal(size=(37, 53))
+    cells = cell_means(plane, 8)
+    assert cells.shape == (5, 7)
+    assert cell_means(plane, 200) == pytest.approx(plane.mean(), rel=1e-12)
+    assert cells[-1, -1] == pytest.approx(plane[30:, 45:].mean(), rel=1e-12)

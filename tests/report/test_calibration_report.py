@@ -25,13 +25,15 @@ FIGURES = (
     "photon-transfer-residuals",
     "stabilised-variance",
     "dark-quantiles",
+    "linearity",
+    "signal-to-noise",
     "noise-over-iso",
     "gain-over-iso",
     "row-spectrum",
     "column-spectrum",
     "defect-map",
-    "shading-map",
     "dark-shading-map",
+    "shading-map",
 )
 
 # Tells of every figure how large it is drawn, how much ink it has, and whether its pictures were decoded.
