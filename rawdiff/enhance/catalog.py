@@ -6,6 +6,7 @@ import functools
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 
 from rawdiff.enhance.light import Enhancer
@@ -36,6 +37,16 @@ class EnhancerEntry:
         return None if self.weights is None else hashlib.sha256(self.weights.read_bytes()).hexdigest()
 
 
+_WEIGHTS = Path(str(files("rawdiff") / "weights"))
+
+
+def _build_wavelet() -> Enhancer:
+    # Networks are loaded when they are asked for: a list of names need not wait for them.
+    from rawdiff.enhance.wavelet import WaveletDiffusion
+
+    return WaveletDiffusion()
+
+
 ENHANCERS: dict[str, EnhancerEntry] = {
     entry.name: entry
     for entry in (
@@ -44,6 +55,13 @@ ENHANCERS: dict[str, EnhancerEntry] = {
             title="edge-preserving illumination estimate, exposures fused by it in linear light",
             citation="He, Sun & Tang 2013 (guided filter); Mertens, Kautz & Van Reeth 2007 (exposure fusion)",
             build=LocalExposure,
+        ),
+        EnhancerEntry(
+            name="wavelet",
+            title="diffusion on the average band of two Haar levels, carried along edges; detail restored",
+            citation="Jiang et al. 2023 (DiffLL); He & Sun 2015 (fast guided filter)",
+            build=_build_wavelet,
+            weights=_WEIGHTS / "wavelet.safetensors",
         ),
     )
 }
