@@ -10,6 +10,7 @@ import typer
 from rawdiff.batch.launch import run_batch
 from rawdiff.batch.plan import WorkItem, check_names, find_inputs, plan_items
 from rawdiff.cli.console import Speaker, reporting_errors
+from rawdiff.enhance.catalog import ENHANCERS, load_enhancer
 from rawdiff.errors import ConfigurationError
 from rawdiff.pipeline.config import (
     SUFFIXES,
@@ -67,8 +68,21 @@ def process(
     demosaic: Annotated[Demosaic, typer.Option(help="Demosaicing method.", rich_help_panel=_LOOK)] = "menon",
     tone: Annotated[Tone, typer.Option(help="Display curve.", rich_help_panel=_LOOK)] = "filmic",
     exposure: Annotated[
-        float | None, typer.Option(help="In stops, instead of automatic.", rich_help_panel=_LOOK)
+        float | None,
+        typer.Option(
+            help="In stops, instead of automatic; with --enhance on top of it.", rich_help_panel=_LOOK
+        ),
     ] = None,
+    enhance: Annotated[
+        str,
+        typer.Option(
+            help="none, or who gives pictures normal light: " + ", ".join(ENHANCERS) + ".",
+            rich_help_panel=_LOOK,
+        ),
+    ] = "none",
+    enhance_strength: Annotated[
+        float, typer.Option(help="0 leaves the light, 1 enhances it.", rich_help_panel=_LOOK)
+    ] = 1.0,
     space: Annotated[Space, typer.Option(help="Colour space of pictures.", rich_help_panel=_LOOK)] = "srgb",
     quality: Annotated[int, typer.Option(help="JPEG quality, 1-100.", rich_help_panel=_LOOK)] = 92,
     dng_encoding: Annotated[
@@ -92,6 +106,8 @@ def process(
     speaker = Speaker(as_json)
     with reporting_errors(speaker, debug):
         find_recipe(recipe)
+        if enhance != "none":
+            load_enhancer(enhance)
         if device not in ("auto", "cpu", "cuda"):
             raise ConfigurationError(f"'{device}' is not a device", hint="auto, cpu or cuda")
         config = ProcessConfig(
@@ -107,6 +123,8 @@ def process(
             demosaic=demosaic,
             tone=tone,
             exposure_ev=exposure,
+            enhance=None if enhance == "none" else enhance,
+            enhance_strength=enhance_strength,
             space=space,
             jpeg_quality=quality,
             dng_encoding=dng_encoding,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -74,11 +75,34 @@ class Renderer:
             exposure = choose_exposure((linear[0] * red + linear[1] * green) + linear[2] * blue)
         return replace(self, exposure_ev=exposure)
 
-    def to_linear(self, rgb: torch.Tensor) -> torch.Tensor:
-        """Camera RGB `[3, h, w]` to linear output RGB at the sensor's own exposure, no channel negative."""
+    def to_light(self, rgb: torch.Tensor) -> torch.Tensor:
+        """Camera RGB `[3, h, w]` to linear output RGB at the sensor's own exposure, of any sign."""
         balanced = recover_highlights(rgb * self._gains, rgb, self._gains)
         channels = [(balanced[0] * a + balanced[1] * b) + balanced[2] * c for a, b, c in self._matrix]
-        return fit_gamut(torch.stack(channels), self._luminance)
+        return torch.stack(channels)
+
+    def to_linear(self, rgb: torch.Tensor) -> torch.Tensor:
+        """Camera RGB `[3, h, w]` to linear output RGB at the sensor's own exposure, no channel negative."""
+        return self.fit(self.to_light(rgb))
+
+    def fit(self, light: torch.Tensor) -> torch.Tensor:
+        """Draw linear output RGB `[3, h, w]` into the gamut: no channel negative."""
+        return fit_gamut(light, self._luminance)
+
+    def show(self, linear: torch.Tensor) -> torch.Tensor:
+        """Linear output RGB `[3, h, w]`, at least 0, to display light by exposure and curve; in place.
+
+        Raises:
+            ProcessingError: called before `prepare`.
+        """
+        if self.exposure_ev is None:
+            raise ProcessingError("the exposure of this picture has not been settled", hint="call prepare")
+        exposed = linear.mul_(2.0**self.exposure_ev)
+        return apply_filmic(exposed) if self.tone.mode == "filmic" else exposed
+
+    def encode(self, shown: torch.Tensor) -> torch.Tensor:
+        """Display light `[3, h, w]` to display values `[h, w, 3]`, uint8 or uint16."""
+        return self._encoder(shown).permute(1, 2, 0)
 
     def apply(self, rgb: torch.Tensor) -> torch.Tensor:
         """Camera RGB `[3, h, w]` (black 0, white 1) to display values `[h, w, 3]`, uint8 or uint16.
@@ -86,14 +110,21 @@ class Renderer:
         Raises:
             ProcessingError: called before `prepare`.
         """
-        if self.exposure_ev is None:
-            raise ProcessingError("the exposure of this picture has not been settled", hint="call prepare")
+        return self.in_strips(rgb, lambda part, _: self.show(self.to_linear(part)))
+
+    def in_strips(
+        self, rgb: torch.Tensor, shown: Callable[[torch.Tensor, slice], torch.Tensor]
+    ) -> torch.Tensor:
+        """Encode the display light of strips of rows, which stay in the processor's cache.
+
+        Args:
+            rgb: `[3, h, w]`.
+            shown: display light of a strip; told which rows it holds.
+        """
         height, width = rgb.shape[1:]
-        scale = 2.0**self.exposure_ev
         output = torch.empty((height, width, 3), dtype=torch.uint8 if self.depth == 8 else torch.uint16)
         rows = max(1, _STRIP_ELEMENTS // max(width, 1))
         for top in range(0, height, rows):
-            linear = self.to_linear(rgb[:, top : top + rows]).mul_(scale)
-            shown = apply_filmic(linear) if self.tone.mode == "filmic" else linear
-            output[top : top + rows] = self._encoder(shown).permute(1, 2, 0)
+            strip = slice(top, min(top + rows, height))
+            output[strip] = self.encode(shown(rgb[:, strip], strip))
         return output

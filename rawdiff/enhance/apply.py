@@ -32,36 +32,40 @@ class Enhancement:
     Attributes:
         relight: what the enhancer settled.
         strength: from 0 (the picture as it is without) to 1.
+        exposure_ev: stops by which the enhancer's light is then made brighter.
     """
 
     relight: Relight
     strength: float
+    exposure_ev: float = 0.0
 
     @property
     def halo(self) -> int:
         """Rows above and below that a band must bring along."""
         return self.relight.halo if self.strength > 0 else 0
 
-    def apply(self, band: Tensor, top: int, bottom: int, plain: Tensor | None = None) -> Tensor:
-        """Enhance rows `top` to `bottom` of the picture.
+    def relit(self, band: Tensor, top: int, bottom: int) -> Tensor:
+        """Rows `top` to `bottom` in the enhancer's full light.
 
         Args:
             band: those rows with up to `halo` rows more on either side, `[3, rows, W]`, linear sRGB as it
                 was surveyed.
             top: first row that is returned.
             bottom: the row after the last.
-            plain: those rows in display light as they would be without enhancement, `[3, bottom - top, W]`;
-                the picture itself where None.
 
         Returns:
             `[3, bottom - top, W]`, linear display light, at most 1; negatives are kept.
         """
-        if plain is None:
-            first = min(self.halo, top)
-            plain = band[:, first : first + bottom - top]
+        lit = self.relight.apply(band, top, bottom)
+        return bend_highlights(lit * 2.0**self.exposure_ev if self.exposure_ev else lit)
+
+    def apply(self, band: Tensor, top: int, bottom: int) -> Tensor:
+        """Rows `top` to `bottom` between the picture's own light and the enhancer's; see `relit`."""
+        first = min(self.halo, top)
+        plain = band[:, first : first + bottom - top]
         if self.strength == 0:
             return plain.clone()
-        lit = bend_highlights(self.relight.apply(band, top, bottom))
+        lit = self.relit(band, top, bottom)
         return lit if self.strength == 1 else mix_light(plain, lit, self.strength)
 
 

@@ -42,6 +42,8 @@ class ProcessConfig:
     demosaic: Demosaic = "menon"
     tone: Tone = "filmic"
     exposure_ev: float | None = None
+    enhance: str | None = None
+    enhance_strength: float = 1.0
     space: Space = "srgb"
     jpeg_quality: int = 92
     dng_encoding: DngEncoding = "u16"
@@ -60,6 +62,15 @@ class ProcessConfig:
             raise ConfigurationError(f"JPEG quality is from 1 to 100, not {self.jpeg_quality}")
         if self.tile is not None and self.tile < 16:
             raise ConfigurationError(f"a tile has at least 16 pixels a side, not {self.tile}")
+        if not 0.0 <= self.enhance_strength <= 1.0:
+            raise ConfigurationError(
+                f"the strength of an enhancement is from 0 to 1, not {self.enhance_strength:g}"
+            )
+        if self.enhance is not None and not {"jpeg", "tiff"} & {*self.formats}:
+            raise ConfigurationError(
+                f"'{self.enhance}' enhances nothing that was asked for: DNGs keep the light of the scene",
+                hint="add jpeg or tiff to --format",
+            )
         if self.steps is not None and self.steps < 1:
             raise ConfigurationError(f"a recipe takes at least 1 step, not {self.steps}")
 

@@ -16,7 +16,9 @@ from rawdiff.color.matrices import describe_calibration
 from rawdiff.color.render import Renderer
 from rawdiff.color.tone import ToneSettings
 from rawdiff.color.white_balance import choose_neutral, explain_neutral
+from rawdiff.enhance.survey import survey_picture
 from rawdiff.pipeline.config import ProcessConfig
+from rawdiff.pipeline.enhance import EnhancedRendering, describe_enhancement, prepare_enhancement
 from rawdiff.raw.demosaic import HALO, demosaic
 from rawdiff.raw.frame import FrameTags, LinearFrame, RawFrame, plane_sites
 from rawdiff.raw.gain_maps import apply_gain_maps
@@ -39,6 +41,7 @@ class Developed:
         small: camera RGB `[3, h, w]`, reduced, for previews.
         renderer: prepared, 8 bits.
         icc: profile of its values.
+        enhanced: the enhancement of the pictures; linear outputs and previews know nothing of it.
         record: what was decided, for provenance.
     """
 
@@ -48,6 +51,7 @@ class Developed:
     small: torch.Tensor
     renderer: Renderer
     icc: bytes
+    enhanced: EnhancedRendering | None
     record: dict[str, Any]
 
     @property
@@ -56,28 +60,39 @@ class Developed:
         top, left, bottom, right = self.crop
         return bottom - top, right - left
 
-    def bands(self) -> Iterator[tuple[int, torch.Tensor]]:
-        """Yield the first row and the linear camera RGB of every band."""
+    def spans(self) -> Iterator[tuple[int, int]]:
+        """Yield first row and row after the last of every band."""
         height, width = self.size
         rows = max(_BAND_PIXELS // width // 2 * 2, 2)
         for top in range(0, height, rows):
-            yield top, self.band(top, min(top + rows, height))
+            yield top, min(top + rows, height)
 
     def display_strips(self, depth: Literal[8, 16]) -> Iterator[tuple[int, NDArray[Any]]]:
         """Yield the first row and the display values `[rows, W, 3]` of every band of the picture."""
         renderer = self.renderer if depth == 8 else replace(self.renderer, depth=16)
         top, left, bottom, right = self.crop
-        for first, linear in self.bands():
-            begin, end = max(first, top), min(first + linear.shape[1], bottom)
-            if begin < end:
-                part = linear[:, begin - first : end - first, left:right]
-                yield begin - top, renderer.apply(part).numpy()
+        for first, last in self.spans():
+            begin, end = max(first, top), min(last, bottom)
+            if begin >= end:
+                continue
+            if self.enhanced is None:
+                shown = renderer.apply(self._rows(begin, end)[:, :, left:right])
+            else:
+                camera = self._rows(begin - self.enhanced.halo, end + self.enhanced.halo)
+                shown = self.enhanced.apply(camera, renderer, begin, end)[:, left:right]
+            yield begin - top, shown.numpy()
+
+    def _rows(self, top: int, bottom: int) -> torch.Tensor:
+        """Rows of the linear image, as far as there are any; bands are cut at whole cells of the mosaic."""
+        first, last = max(top, 0), min(bottom, self.size[0])
+        band = self.band(first - first % 2, min(last + last % 2, self.size[0]))
+        return band[:, first % 2 :][:, : last - first]
 
     def linear(self) -> NDArray[np.float32]:
         """The whole linear camera RGB, `[3, H, W]`."""
         image = np.empty((3, *self.size), np.float32)
-        for first, linear in self.bands():
-            image[:, first : first + linear.shape[1]] = linear.numpy()
+        for first, last in self.spans():
+            image[:, first:last] = self.band(first, last).numpy()
         return image
 
     def preview(self) -> NDArray[np.uint8]:
@@ -102,6 +117,9 @@ def develop_mosaic(clean: torch.Tensor, frame: RawFrame, config: ProcessConfig) 
     light = apply_gain_maps(clean, frame.tags.gain_maps)
     packed = torch.stack([light[row::2, column::2] for row, column in plane_sites(frame.phase)])
     small, preview = make_thumbnail(packed, _THUMBNAIL_SIDE), make_thumbnail(packed, _PREVIEW_SIDE)
+    survey = None
+    if config.enhance is not None:
+        survey = survey_picture(torch.stack((packed[0], 0.5 * (packed[1] + packed[2]), packed[3])))
     del packed
     neutral = choose_neutral(frame.tags.color, config.white_balance, small)
     gains = torch.tensor(1.0 / neutral, dtype=torch.float32)
@@ -113,7 +131,7 @@ def develop_mosaic(clean: torch.Tensor, frame: RawFrame, config: ProcessConfig) 
         image = demosaic(light[first:last], frame.phase, config.demosaic, gains)
         return image[:, top - first : bottom - first]
 
-    return _settle((height, width), band, small, preview, neutral, frame.tags, config)
+    return _settle((height, width), band, (small, preview, survey), neutral, frame.tags, config)
 
 
 def develop_linear(frame: LinearFrame, config: ProcessConfig) -> Developed:
@@ -123,20 +141,24 @@ def develop_linear(frame: LinearFrame, config: ProcessConfig) -> Developed:
     light = apply_gain_maps(image, frame.tags.gain_maps)
     small, preview = make_thumbnail(light, _THUMBNAIL_SIDE), make_thumbnail(light, _PREVIEW_SIDE)
     neutral = choose_neutral(frame.tags.color, config.white_balance, small)
-    return _settle(
-        frame.shape, lambda top, bottom: light[:, top:bottom], small, preview, neutral, frame.tags, config
-    )
+    survey = None if config.enhance is None else survey_picture(light)
+
+    def band(top: int, bottom: int) -> torch.Tensor:
+        return light[:, top:bottom]
+
+    return _settle(frame.shape, band, (small, preview, survey), neutral, frame.tags, config)
 
 
 def _settle(
     size: tuple[int, int],
     band: Band,
-    small: torch.Tensor,
-    preview: torch.Tensor,
+    copies: tuple[torch.Tensor, torch.Tensor, torch.Tensor | None],
     neutral: NDArray[np.float64],
     tags: FrameTags,
     config: ProcessConfig,
 ) -> Developed:
+    """Settle exposure and light on small copies of the frame: for exposure, for previews, for enhancement."""
+    small, preview, survey = copies
     tone = ToneSettings(config.tone, config.exposure_ev)
     renderer = Renderer(tags.color, neutral, config.space, tone).prepare(small)
     record = {
@@ -147,5 +169,9 @@ def _settle(
         "opcodes_applied": [*tags.applied_opcodes, *(["GainMap"] if tags.gain_maps else [])],
         "opcodes_passed_on": len(tags.pending_opcodes),
     }
+    enhanced = None
+    if survey is not None:
+        enhanced = prepare_enhancement(survey, size, renderer, config)
+        record["enhanced"] = describe_enhancement(config)
     crop = tags.default_crop or (0, 0, *size)
-    return Developed(size, crop, band, preview, renderer, make_icc_profile(config.space), record)
+    return Developed(size, crop, band, preview, renderer, make_icc_profile(config.space), enhanced, record)

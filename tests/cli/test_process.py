@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from PIL import Image
 from typer.testing import CliRunner, Result
@@ -73,6 +74,19 @@ def test_the_same_command_gives_the_same_bytes_whatever_the_tiles(shots: Path, t
     assert all(output == outputs[0] for output in outputs[1:])
 
 
+def test_an_enhanced_picture_is_normally_lit_and_its_dng_is_not(shots: Path, tmp_path: Path) -> None:
+    frame, quick = shots / "frame_001.dng", ("--recipe", "wavelet-shrink", "--format", "tiff,dng")
+    for name, extra in (("plain", ()), ("lit", ("--enhance", "local", "--tile", 64))):
+        result = invoke("process", frame, "-o", tmp_path / name, *quick, *extra)
+        assert result.exit_code == 0, result.output
+    record = json.loads((tmp_path / "lit" / "frame_001.json").read_text())
+    assert record["applied"]["enhanced"]["name"] == record["configuration"]["enhance"] == "local"
+    pixels = [tifffile.imread(tmp_path / name / "frame_001.tif") / 65535 for name in ("plain", "lit")]
+    assert 0.35 < pixels[1].mean() < 0.5 and np.abs(pixels[0] - pixels[1]).mean() > 0.01
+    clean = [read_raw(tmp_path / name / "frame_001.dng") for name in ("plain", "lit")]
+    assert np.array_equal(*(frame.mosaic_dn for frame in clean if isinstance(frame, RawFrame)))
+
+
 def test_done_work_is_not_done_again_and_nothing_is_overwritten(shots: Path, tmp_path: Path) -> None:
     command = ("process", shots / "frame_000.dng", "-o", tmp_path)
     assert invoke(*command).exit_code == 0
@@ -111,6 +125,9 @@ def test_one_bad_file_never_stops_the_others(shots: Path, tmp_path: Path) -> Non
         (("--max-memory", "lots"), 2, "is not a size"),
         (("--max-memory", "100MB"), 2, "needs about 0.7 GB"),
         (("--recipe", "wavelet-shrink", "--steps", "3"), 2, "takes no steps"),
+        (("--enhance", "magic"), 2, "there is no enhancer 'magic'"),
+        (("--enhance", "local", "--enhance-strength", "2"), 2, "strength of an enhancement"),
+        (("--enhance", "local", "--format", "dng"), 2, "DNGs keep the light"),
     ],
 )
 def test_a_wrong_option_is_one_line_and_exit_2(
