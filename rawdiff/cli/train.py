@@ -28,6 +28,8 @@ def train(
     batch: int = typer.Option(0, "--batch", help="Samples a step; 0 for the recipe's own."),
     side: int = typer.Option(0, "--side", help="Their side in pixels; 0 for the recipe's own."),
     option: list[str] = typer.Option([], "--option", help="Of the network, such as steps=1 (ablations)."),
+    blocks: str = typer.Option("", "--blocks", help="Of the network's levels, such as 3,3,2,1."),
+    start_from: Path | None = typer.Option(None, "--start-from", help="Weights to begin with."),
     leave_out: str = typer.Option("", "--leave-out", help="A published camera that is never drawn."),
     threads: int = typer.Option(0, "--threads", help="CPU threads; 0 leaves torch's choice."),
     as_json: bool = typer.Option(False, "--json", help="One JSON object per line on stdout."),
@@ -36,7 +38,8 @@ def train(
     """Train a denoiser or an enhancer; kill it at any time and go on with --resume.
 
     The folder holds state.pt (to resume), log.jsonl and curves.svg, RECIPE.safetensors and its model card.
-    A run that was finished by --cooldown goes on at the full rate.
+    A run that was finished by --cooldown goes on at the full rate. --start-from begins with trained weights,
+    of the same network, of one with fewer --blocks, or, for exposure, of mmse.
     Photographs marked `held_out` in photographs.json never train; they are what the log's PSNR is of.
     """
     from rawdiff.simulate.cameras import NAMES, find
@@ -55,13 +58,17 @@ def train(
         plan = find_task(recipe).plan
         plan = replace(plan, seed=seed, batch=batch or plan.batch, side=side or plan.side)
         plan = replace(plan, options=tuple(_option(word) for word in option))
+        if blocks:
+            plan = replace(plan, blocks=_blocks(blocks, len(plan.widths)))
         if leave_out:
             if not isinstance(plan.synthesis, SynthesisPlan):
                 raise ConfigurationError(f"no cameras are drawn for '{recipe}'", hint="without --leave-out")
             index = NAMES.index(find(leave_out).name)
             plan = replace(plan, synthesis=replace(plan.synthesis, left_out=index))
         photographs = list_photographs(photos)
-        run = Run(plan, photographs, out, resume)
+        if resume and start_from is not None:
+            raise ConfigurationError("a run that is resumed has its weights", hint="without --start-from")
+        run = Run(plan, photographs, out, resume, weights=start_from)
         run.reopen()
         if cooldown:
             run.begin_cooldown(cooldown)
@@ -71,7 +78,10 @@ def train(
             write_curves(out / LOG_NAME, out / "curves.svg", run.task.error)
 
         run.go(hours, report=tell)
-        write_card(run, photographs, _command(recipe, photos, out, hours, resume, cooldown, plan))
+        words = _command(recipe, photos, out, hours, resume, cooldown, plan)
+        words += [f"--blocks {blocks}"] * bool(blocks) + [f"--leave-out {leave_out}"] * bool(leave_out)
+        words += [] if start_from is None else [f"--start-from {start_from.name}"]
+        write_card(run, photographs, " ".join(words))
 
 
 def _option(word: str) -> tuple[str, bool | int | float]:
@@ -85,6 +95,13 @@ def _option(word: str) -> tuple[str, bool | int | float]:
     return name, value
 
 
+def _blocks(text: str, levels: int) -> tuple[int, ...]:
+    words = text.split(",")
+    if len(words) != levels or not all(word.isdecimal() and int(word) > 0 for word in words):
+        raise ConfigurationError(f"'{text}' are no blocks of {levels} levels", hint="such as 3,3,2,1")
+    return tuple(int(word) for word in words)
+
+
 def _line(event: dict[str, Any]) -> str:
     head = f"step {event['step']:>7}  {event['seconds'] / 3600:6.2f} h"
     if "psnr_db" in event:
@@ -94,9 +111,8 @@ def _line(event: dict[str, Any]) -> str:
 
 def _command(
     recipe: str, photos: Path, out: Path, hours: float, resume: bool, cooldown: int, plan: TrainingPlan
-) -> str:
+) -> list[str]:
     words = ["rawdiff train", recipe, f"--photos {photos.name}", f"-o {out.name}", f"--hours {hours:g}"]
     words += ["--resume"] * resume + [f"--cooldown {cooldown}"] * bool(cooldown) + [f"--seed {plan.seed}"]
     words += [f"--batch {plan.batch}", f"--side {plan.side}"]
-    words += [f"--option {name}={value}" for name, value in plan.options]
-    return " ".join(words)
+    return words + [f"--option {name}={value}" for name, value in plan.options]

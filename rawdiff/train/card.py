@@ -50,6 +50,7 @@ def _head(run: Run, weights: Path, command: str) -> str:
             f"- identity: sha256 {identity(weights)}",
             f"- trained: {progress.step:,} steps, {progress.seconds / 3600:.2f} h on a CPU, {cooled}; "
             f"{phases}",
+            *([f"- started from: {progress.started_from}"] if progress.started_from else []),
             f"- seed: {run.plan.seed}; rawdiff {__version__}",
             f"- command: `{command}`",
             "- licence: that of rawdiff; the photographs' own licences are listed below",

@@ -28,6 +28,7 @@ class Progress:
         cooldown_from: step at which the learning rate began to fall, or None.
         cooldown_steps: steps it takes to reach zero.
         phases: first step, batch and side of each stretch with the same patches.
+        started_from: name and hash of the weights the run began with, empty where it began at random.
     """
 
     step: int = 0
@@ -35,6 +36,7 @@ class Progress:
     cooldown_from: int | None = None
     cooldown_steps: int = 0
     phases: list[list[int]] = field(default_factory=list)
+    started_from: str = ""
 
 
 def save_state(

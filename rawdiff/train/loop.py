@@ -19,6 +19,7 @@ from rawdiff.errors import ConfigurationError
 from rawdiff.networks.unet import to_fast_layout
 from rawdiff.networks.weights import save_weights
 from rawdiff.train.checkpoint import STATE_NAME, Progress, load_state, save_state
+from rawdiff.train.growth import start_from
 from rawdiff.train.photographs import Library, Photograph
 from rawdiff.train.plan import TrainingPlan
 from rawdiff.train.tasks import find_task
@@ -37,10 +38,11 @@ class Run:
         resume: go on from the folder's state, whose plan must be the same.
         cache: folder of prepared scenes; `cache` in the run's folder unless given.
         side: of the validation crops in pixels.
+        weights: a file to start from, where the run does not resume.
 
     Raises:
         ConfigurationError: the folder holds a run and `resume` is False, there is nothing to resume, or
-            the plans differ.
+            the plans differ; `weights` do not fit.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class Run:
         resume: bool = False,
         cache: Path | None = None,
         side: int = 512,
+        weights: Path | None = None,
     ) -> None:
         if not resume and (folder / STATE_NAME).exists():
             raise ConfigurationError("the folder holds a run already", where=folder, hint="add --resume")
@@ -65,12 +68,14 @@ class Run:
         self.cases = self.task.cases([p for p in photographs if p.held_out], side)
         torch.manual_seed(plan.seed)
         self.network = to_fast_layout(self.task.build(plan))
+        self.progress = Progress()
+        if weights is not None and state is None:
+            self.progress.started_from = start_from(self.network, weights)
         self.optimiser = torch.optim.AdamW(
             self.network.parameters(), plan.learning_rate, betas=(0.9, 0.99), weight_decay=1e-4
         )
         self.average = {name: t.detach().clone() for name, t in self.network.state_dict().items()}
         self.generator = torch.Generator().manual_seed(plan.seed)
-        self.progress = Progress()
         if state is not None:
             self._restore(state)
         if [phase[1:] for phase in self.progress.phases[-1:]] != [[plan.batch, plan.side]]:

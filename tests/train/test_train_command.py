@@ -55,6 +55,12 @@ def test_a_run_is_trained_resumed_and_finished(app: typer.Typer, photos: Path, t
     assert refused.exit_code == 2
     again = CliRunner().invoke(app, [*asked, "--resume", "--hours", "0.0001"])
     assert again.exit_code == 0, again.output
+    grown = ["mmse", "--photos", str(photos), "-o", str(tmp_path / "grown"), "--blocks", "2,1", "--threads"]
+    grown += [threads, "--cooldown", "2", "--start-from", str(out / "mmse.safetensors")]
+    assert CliRunner().invoke(app, grown).exit_code == 0
+    card = (tmp_path / "grown" / "mmse.md").read_text()
+    assert "--blocks 2,1 --start-from mmse.safetensors" in card
+    assert "- started from: mmse.safetensors sha256" in card
 
 
 def test_requests_that_cannot_be_meant_are_refused(app: typer.Typer, photos: Path, tmp_path: Path) -> None:
@@ -64,6 +70,9 @@ def test_requests_that_cannot_be_meant_are_refused(app: typer.Typer, photos: Pat
     assert CliRunner().invoke(app, ["mmse", *base, "--resume"]).exit_code == 2
     assert CliRunner().invoke(app, ["mmse", *base, "--option", "steps"]).exit_code == 2
     assert CliRunner().invoke(app, ["mmse", *base, "--leave-out", "a box"]).exit_code == 2
+    for blocks in ("3", "1,0", "1,x"):
+        assert CliRunner().invoke(app, ["mmse", *base, "--blocks", blocks]).exit_code == 2
+    assert CliRunner().invoke(app, ["mmse", *base, "--resume", "--start-from", "x"]).exit_code == 2
     assert not (tmp_path / "run").exists()
     absent = ["mmse", "--photos", str(tmp_path / "none"), "-o", str(tmp_path / "run")]
     assert CliRunner().invoke(app, absent).exit_code == 3
