@@ -66,25 +66,23 @@ def divide(height: int, width: int, area: int, halo: int, align: int = 1) -> tup
     if height < 1 or width < 1 or align < 1 or halo < 0:
         raise ValueError(f"no cut of a {height}x{width} frame with halo {halo}, align {align}")
     best, least = (align, align), math.inf
-    for rows in _sides(height, align):
-        for columns in _sides(width, align):
-            tiles = list(plan_tiles(height, width, (rows, columns), halo, align))
-            areas = [_span(tile.outer[0]) * _span(tile.outer[1]) for tile in tiles]
-            if max(areas) <= area and sum(areas) < least:
-                best, least = (rows, columns), sum(areas)
+    for rows, highest, high in _cuts(height, halo, align):
+        for columns, widest, wide in _cuts(width, halo, align):
+            if highest * widest <= area and high * wide < least:
+                best, least = (rows, columns), high * wide
     return best
 
 
-def _sides(length: int, align: int) -> list[int]:
-    """Multiples of `align` that cut a length into 1, 2, 3, ... parts, each part's size once."""
+def _cuts(length: int, halo: int, align: int) -> list[tuple[int, int, int]]:
+    """Even cuts of a side: the inner length, the largest outer one, and the sum of all outer ones."""
     cells = -(-length // align)
-    return sorted(
-        {-(-cells // parts) * align for parts in range(1, min(cells, _MOST_PARTS) + 1)}, reverse=True
-    )
-
-
-def _span(part: slice) -> int:
-    return int(part.stop - part.start)
+    sizes = {-(-cells // parts) * align for parts in range(1, min(cells, _MOST_PARTS) + 1)}
+    cuts = []
+    for size in sorted(sizes, reverse=True):
+        tiles = plan_tiles(length, 1, (size, align), halo, align)
+        outer = [tile.outer_bottom - tile.outer_top for tile in tiles]
+        cuts.append((size, max(outer), sum(outer)))
+    return cuts
 
 
 def plan_tiles(

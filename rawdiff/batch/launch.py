@@ -104,7 +104,7 @@ def _run_item(
     )
     may_replace = overwrite or journal.has_begun(key)
     if not may_replace:
-        refuse_existing(journal.folder, item.stem, remaining.formats)
+        refuse_existing(journal.folder, item.stem, remaining)
     journal.begin(key, item.stem)
     listen(Event("start", item.stem, f"{len(item.frames)} frame{'s' * (len(item.frames) > 1)}"))
     process_item(

@@ -13,7 +13,6 @@ from rawdiff.cli.console import Speaker, reporting_errors
 from rawdiff.enhance.catalog import ENHANCERS, load_enhancer
 from rawdiff.errors import ConfigurationError
 from rawdiff.pipeline.config import (
-    SUFFIXES,
     BurstMode,
     Demosaic,
     DngEncoding,
@@ -45,6 +44,13 @@ def process(
     steps: Annotated[
         int | None, typer.Option(help="Steps of a recipe that takes several.", rich_help_panel=_DENOISE)
     ] = None,
+    samples: Annotated[
+        int | None, typer.Option(help="Walks whose mean a recipe takes.", rich_help_panel=_DENOISE)
+    ] = None,
+    uncertainty: Annotated[
+        bool,
+        typer.Option("--uncertainty", help="Write how sure each pixel is, as TIFF.", rich_help_panel=_DENOISE),
+    ] = False,
     seed: Annotated[int, typer.Option(help="Of recipes that draw.", rich_help_panel=_DENOISE)] = 0,
     profile: Annotated[
         Path | None, typer.Option(help="Sensor profile from `rawdiff calibrate`.", rich_help_panel=_DENOISE)
@@ -114,6 +120,8 @@ def process(
             recipe=recipe,
             strength=strength,
             steps=steps,
+            samples=samples,
+            uncertainty=uncertainty,
             seed=seed,
             formats=parse_formats(formats),
             burst=burst,
@@ -151,7 +159,7 @@ def process(
 
 def _say_plan(speaker: Speaker, items: list[WorkItem], output: Path, config: ProcessConfig) -> None:
     for item in items:
-        names = [f"{item.stem}{SUFFIXES[kind]}" for kind in config.formats]
+        names = [f"{item.stem}{suffix}" for suffix in config.suffixes()[:-1]]
         record = {
             "event": "plan",
             "subject": item.stem,

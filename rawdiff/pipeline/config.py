@@ -19,6 +19,7 @@ DngEncoding = Literal["u16", "f16-deflate", "jxl"]
 _NOT_IN_THE_RESULT = frozenset({"tile", "max_memory_bytes", "timeout_s"})
 
 FORMATS: tuple[Format, ...] = get_args(Format)
+UNCERTAINTY_SUFFIX = "-uncertainty.tif"
 SUFFIXES: dict[Format, str] = {"jpeg": ".jpg", "tiff": ".tif", "dng": ".dng", "linear-dng": "-linear.dng"}
 
 
@@ -34,6 +35,8 @@ class ProcessConfig:
     strength: float = 1.0
     seed: int = 0
     steps: int | None = None
+    samples: int | None = None
+    uncertainty: bool = False
     formats: tuple[Format, ...] = ("jpeg",)
     burst: BurstMode = "auto"
     reference: str | None = None
@@ -73,6 +76,13 @@ class ProcessConfig:
             )
         if self.steps is not None and self.steps < 1:
             raise ConfigurationError(f"a recipe takes at least 1 step, not {self.steps}")
+        if self.samples is not None and self.samples < 1:
+            raise ConfigurationError(f"a recipe draws at least 1 sample, not {self.samples}")
+
+    def suffixes(self) -> tuple[str, ...]:
+        """How the names of the outputs end, the record's among them."""
+        sure = (UNCERTAINTY_SUFFIX,) if self.uncertainty else ()
+        return (*(SUFFIXES[kind] for kind in self.formats), *sure, ".json")
 
     def as_record(self) -> dict[str, Any]:
         """The choices that shape the result, as plain JSON values: for provenance and the journal's key.

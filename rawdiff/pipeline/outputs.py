@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from rawdiff_calibration.noise import NoiseModel
 
 from rawdiff.errors import ConfigurationError
-from rawdiff.pipeline.config import SUFFIXES, Format, ProcessConfig
+from rawdiff.pipeline.config import SUFFIXES, UNCERTAINTY_SUFFIX, Format, ProcessConfig
 from rawdiff.pipeline.develop import Developed
 from rawdiff.pipeline.events import Event, Listener
 from rawdiff.raw.dng import write_cfa_dng, write_linear_dng
+from rawdiff.raw.float_tiff import write_float_tiff
 from rawdiff.raw.frame import LinearFrame, RawFrame, plane_sites
 from rawdiff.raw.pictures import write_jpeg, write_tiff16
 
@@ -52,13 +53,13 @@ class Destination:
         self.listen(Event("output", self.subject, f"wrote {path}", {"kind": kind, "path": str(path)}))
 
 
-def refuse_existing(folder: Path, stem: str, formats: Iterable[Format]) -> None:
+def refuse_existing(folder: Path, stem: str, config: ProcessConfig) -> None:
     """Raise where an output's name is taken.
 
     Raises:
         ConfigurationError: naming the first file in the way.
     """
-    for suffix in (*(SUFFIXES[kind] for kind in formats), ".json"):
+    for suffix in config.suffixes():
         path = folder / f"{stem}{suffix}"
         if path.exists():
             raise ConfigurationError("exists already", where=path, hint="--overwrite replaces it")
@@ -166,3 +167,33 @@ def write_linear(
         overwrite=place.overwrite,
     )
     place.announce("linear-dng", path)
+
+
+def write_uncertainty(
+    deviation_e: torch.Tensor, shown: tuple[Developed, Developed], frame: RawFrame, place: Destination
+) -> None:
+    """Write how sure each pixel is: a float32 TIFF of two pages.
+
+    The first is the standard deviation of the clean mosaic's error in electrons of one input frame, on the
+    sensor's grid; the second that of the picture, in display values from 0 to 1, on the picture's grid:
+    half the difference between the estimate shown one standard deviation brighter and darker.
+
+    Args:
+        deviation_e: `[H, W]`.
+        shown: the photograph brighter and darker, otherwise developed as the pictures are.
+        frame: what it was made of.
+        place: where it goes.
+    """
+    height, width = shown[0].shape
+    display = np.empty((height, width), np.float32)
+    strips = zip(shown[0].display_strips(16), shown[1].display_strips(16), strict=True)
+    for (top, brighter), (_, darker) in strips:
+        apart = np.abs(brighter.astype(np.float32) - darker.astype(np.float32)).mean(axis=2)
+        display[top : top + len(apart)] = apart / (2 * 65535)
+    path = place.folder / f"{place.stem}{UNCERTAINTY_SUFFIX}"
+    pages = {
+        "standard deviation of the clean mosaic, electrons": deviation_e.numpy(),
+        "standard deviation of the picture, display values from 0 to 1": display,
+    }
+    write_float_tiff(path, pages, place.provenance, [frame.source.path], overwrite=place.overwrite)
+    place.announce("uncertainty", path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,8 @@ from rawdiff.errors import ConfigurationError
 from rawdiff.pipeline.burst import merge_files
 from rawdiff.pipeline.config import ProcessConfig
 from rawdiff.pipeline.correct import correct_frame
-from rawdiff.pipeline.denoise import denoise_frame, residual_profile
-from rawdiff.pipeline.develop import develop_linear, develop_mosaic
+from rawdiff.pipeline.denoise import denoise_frame, deviation_frame, normalised_noise, residual_profile
+from rawdiff.pipeline.develop import Developed, develop_linear, develop_mosaic
 from rawdiff.pipeline.device import choose_device
 from rawdiff.pipeline.events import Event, Listener
 from rawdiff.pipeline.memory import fit_tile
@@ -26,13 +26,16 @@ from rawdiff.pipeline.outputs import (
     write_cfa,
     write_linear,
     write_pictures,
+    write_uncertainty,
 )
 from rawdiff.pipeline.profile_maps import apply_profile_maps
 from rawdiff.pipeline.provenance import describe_noise, describe_run, describe_source, write_record
-from rawdiff.raw.frame import LinearFrame, RawFrame
+from rawdiff.raw.frame import LinearFrame, RawFrame, plane_sites
 from rawdiff.raw.image import ExposureMap
 from rawdiff.raw.ingest import read_raw
-from rawdiff.recipes.catalog import Recipe, find_recipe
+from rawdiff.recipes.catalog import RECIPES, Recipe, find_recipe
+from rawdiff.recipes.spread import load_spread
+from rawdiff.recipes.walk import Walk
 
 _READY, _DENOISE = 0.5, 0.3
 """Shares of the time until denoising starts and for it, for the progress bar."""
@@ -63,20 +66,18 @@ def process_item(
         RawdiffError: the file cannot be used, a choice does not fit it, or a stage failed.
     """
     recipe = find_recipe(config.recipe)
-    if config.steps is not None and not recipe.stepwise:
-        raise ConfigurationError(f"the recipe '{recipe.name}' takes no steps", hint="leave out --steps")
+    _check_choices(recipe, config)
     record = describe_run(config, recipe, str(choose_device(config.device)))
     listen(Event("stage", stem, "reading", {"fraction": 0.0}))
     if len(frames) > 1:
         merged = merge_files(frames, config, stem, listen)
         reference = merged.frame.source.path.stem
         if reference != stem and not overwrite:
-            refuse_existing(folder, reference, config.formats)
+            refuse_existing(folder, reference, config)
         chosen, record["inputs"] = merged.noise, merged.record
         place = Destination(folder, reference, overwrite, listen, on_output, stem, record)
-        clean = _denoise(merged.frame, chosen, merged.exposure, recipe, config, place)
-        applied = _write_mosaic(clean, merged.frame, chosen, merged.exposure, recipe, config, place)
-        record["applied"] = applied
+        denoised = _denoise(merged.frame, chosen, merged.exposure, recipe, config, place)
+        record["applied"] = _write_mosaic(denoised, merged.frame, chosen, recipe, config, place)
     else:
         frame = read_raw(frames[0], timeout_s=config.timeout_s, sidecar=config.sidecar)
         chosen = choose_noise_model(frame, config.profile, None)
@@ -88,13 +89,36 @@ def process_item(
             # Each step lets the pixels before it go: of a large frame there is no room for two.
             frame, maps = apply_profile_maps(frame, chosen)
             frame, corrections = correct_frame(frame, chosen.model)
-            clean = _denoise(frame, chosen, ExposureMap(), recipe, config, place)
+            denoised = _denoise(frame, chosen, ExposureMap(), recipe, config, place)
             frame = frame.without_pixels()
-            applied = _write_mosaic(clean, frame, chosen, ExposureMap(), recipe, config, place)
+            applied = _write_mosaic(denoised, frame, chosen, recipe, config, place)
             record["applied"] = {"profile_maps": asdict(maps), **asdict(corrections), **applied}
     path = folder / f"{place.stem}.json"
     write_record(path, record, overwrite)
     place.announce("provenance", path)
+
+
+def _check_choices(recipe: Recipe, config: ProcessConfig) -> None:
+    """Refuse options that the recipe does not have."""
+    for name, given in (("steps", config.steps), ("samples", config.samples)):
+        if given is not None and recipe.walking is None:
+            raise ConfigurationError(
+                f"the recipe '{recipe.name}' takes no {name}", hint=f"leave out --{name}"
+            )
+    if config.uncertainty and recipe.errors is None:
+        known = ", ".join(sorted(name for name, other in RECIPES.items() if other.errors is not None))
+        raise ConfigurationError(
+            f"how sure the recipe '{recipe.name}' is was never learned", hint=f"--recipe {known}"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class _Denoised:
+    """A clean mosaic, the exposure it had, and where asked for the deviation of its error, all `[H, W]`."""
+
+    clean: torch.Tensor
+    exposure: ExposureMap
+    deviation_e: torch.Tensor | None
 
 
 def _denoise(
@@ -104,46 +128,74 @@ def _denoise(
     recipe: Recipe,
     config: ProcessConfig,
     place: Destination,
-) -> torch.Tensor:
+) -> _Denoised:
     place.provenance["noise"] = describe_noise(chosen.model, chosen.origin, chosen.considered)
     tile = fit_tile(frame.shape, recipe, config)
     place.listen(Event("progress", place.subject, f"noise model: {chosen.origin}", {"fraction": _READY}))
-    return denoise_frame(
+    clean = denoise_frame(
         frame,
         chosen.model,
         recipe,
         config.strength,
         exposure=exposure.value,
         tile=tile,
+        walk=Walk(config.steps, config.samples, config.seed),
         on_fraction=lambda part: place.stage("denoising", _READY + _DENOISE * part),
     )
+    deviation = None
+    if config.uncertainty and recipe.errors is not None:
+        errors = load_spread(recipe.errors)
+        deviation = deviation_frame(
+            frame, clean, chosen.model, errors, config.strength, exposure=exposure.value
+        )
+    return _Denoised(clean, exposure, deviation)
 
 
 def _write_mosaic(
-    clean: torch.Tensor,
+    denoised: _Denoised,
     frame: RawFrame,
     chosen: ChosenNoise,
-    exposure: ExposureMap,
     recipe: Recipe,
     config: ProcessConfig,
     place: Destination,
 ) -> dict[str, Any]:
     place.stage("developing", _READY + _DENOISE)
-    residual = residual_profile(
-        chosen.model, frame.levels, frame.phase, recipe, config.strength, exposure.mean()
-    )
+    clean, exposures = denoised.clean, denoised.exposure.mean()
+    residual = residual_profile(chosen.model, frame.levels, frame.phase, recipe, config.strength, exposures)
     developed = develop_mosaic(clean, frame, config)
     if "dng" in config.formats:
         write_cfa(clean, frame, residual, developed, config, place)
     write_pictures(developed, frame, config, place)
     if "linear-dng" in config.formats:
         write_linear(developed, frame, residual, config, place)
+    if denoised.deviation_e is not None:
+        _write_deviation(denoised.deviation_e, clean, frame, chosen, developed, config, place)
     return {
         "denoised": config.strength > 0,
-        "effective_exposures": exposure.mean(),
+        "effective_exposures": exposures,
         "residual_noise_profile": residual,
         **developed.record,
     }
+
+
+def _write_deviation(
+    deviation_e: torch.Tensor,
+    clean: torch.Tensor,
+    frame: RawFrame,
+    chosen: ChosenNoise,
+    developed: Developed,
+    config: ProcessConfig,
+    place: Destination,
+) -> None:
+    """Show the photograph one standard deviation brighter and darker, otherwise alike; write both maps."""
+    gain, _ = normalised_noise(chosen.model, frame.levels, frame.phase)
+    step = torch.empty_like(clean)
+    for plane, (row, column) in zip(gain, plane_sites(frame.phase), strict=True):
+        step[row::2, column::2] = plane * deviation_e[row::2, column::2]
+    brighter, darker = (
+        replace(developed, band=develop_mosaic(clean + sign * step, frame, config).band) for sign in (1, -1)
+    )
+    write_uncertainty(deviation_e, (brighter, darker), frame, place)
 
 
 def _finish_linear(frame: LinearFrame, config: ProcessConfig, place: Destination) -> dict[str, Any]:
@@ -152,6 +204,12 @@ def _finish_linear(frame: LinearFrame, config: ProcessConfig, place: Destination
             "the file is demosaiced already: no CFA DNG can be made of it",
             where=frame.source.path,
             hint="--format linear-dng",
+        )
+    if config.uncertainty:
+        raise ConfigurationError(
+            "the file is demosaiced already: nothing is denoised, and no error learned",
+            where=frame.source.path,
+            hint="leave out --uncertainty",
         )
     place.listen(
         Event(

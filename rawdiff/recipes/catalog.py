@@ -10,10 +10,14 @@ from pathlib import Path
 import torch
 
 from rawdiff.errors import ConfigurationError
-from rawdiff.recipes import mmse, wavelet_shrink
+from rawdiff.recipes import mmse, sigma_map, wavelet_shrink
+from rawdiff.recipes.walk import Walk
 from rawdiff.tiles import divide
 
 Denoise = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, "float | torch.Tensor", float], torch.Tensor]
+WalkingDenoise = Callable[
+    [torch.Tensor, torch.Tensor, torch.Tensor, "float | torch.Tensor", float, Walk], torch.Tensor
+]
 
 
 @dataclass(frozen=True)
@@ -22,9 +26,11 @@ class Recipe:
 
     `denoise(planes, gain, sigma, exposure, strength)` takes `planes` `[4, h, w]` (black 0, white 1), the
     system gain and the signal-independent standard deviation per plane in the same units, the effective
-    exposures (a number or `[h, w]`), and a strength from 0 to 1; it returns `[4, h, w]`. Cut into tiles
-    whose edges fall on multiples of `align`, read with `halo` more packed pixels on each side, it gives
-    what the whole frame gives.
+    exposures (a number or `[h, w]`), and a strength from 0 to 1; it returns `[4, h, w]`.
+
+    Cut into tiles whose edges fall on multiples of `align`, read with `halo` more packed pixels on each
+    side, it gives what the whole frame gives. A recipe with `walking` walks in steps: its state is the
+    whole frame, and the tiles are those of every step.
     """
 
     name: str
@@ -39,9 +45,12 @@ class Recipe:
     """Memory that denoising takes beyond input and output, per packed pixel of a tile with its halo."""
     bytes_of_strips: float = 0.0
     """Memory that it takes whatever the tile."""
+    bytes_of_state: float = 0.0
+    """Memory per pixel of the photograph for the state of a recipe that walks in steps."""
     weights: Path | None = None
-    stepwise: bool = False
-    """Whether it walks in steps, whose number may be chosen."""
+    walking: WalkingDenoise | None = None
+    errors: Path | None = None
+    """Where what was learned of its errors lies, for `--uncertainty`."""
 
     def tile(self, height: int, width: int, cells: int | None = None) -> tuple[int, int]:
         """Rows and columns of the tiles that cost least, of at most `cells` packed pixels with their halo."""
@@ -66,6 +75,21 @@ RECIPES: dict[str, Recipe] = {
             cells=1 << 22,
             bytes_per_cell=150.0,
             bytes_of_strips=120e6,
+            weights=mmse.WEIGHTS,
+            errors=mmse.WEIGHTS.with_name("mmse-errors.json"),
+        ),
+        Recipe(
+            name="sigma-map",
+            title="posterior samples that start at the photograph, their mean; --steps, --samples, --seed",
+            citation="Kawar et al. 2021; Pearl et al. 2023; the network of mmse",
+            denoise=sigma_map.denoise,
+            walking=sigma_map.denoise,
+            halo=mmse.HALO - mmse.BLOCK,
+            align=16,
+            cells=1 << 22,
+            bytes_per_cell=150.0,
+            bytes_of_strips=120e6,
+            bytes_of_state=32.0,
             weights=mmse.WEIGHTS,
         ),
         Recipe(

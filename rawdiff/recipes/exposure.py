@@ -8,20 +8,40 @@ the exposure it has, pixel by pixel.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import torch
+from rawdiff_kernels import photon
 from torch import Tensor, nn
 
+from rawdiff.networks.exposure import ExposureNetwork
 from rawdiff.networks.residual import AdaptiveResidual
 from rawdiff.physics.encoding import VarianceStabilised
-from rawdiff.physics.exposure import PhotonSource, extend_exposure, seeded_photons
+from rawdiff.physics.exposure import PhotonSource, extend_exposure
+from rawdiff.recipes.walk import Walk, estimate_state
 
-TARGET_EXPOSURE = 100.0
-"""Exposures, in units of one input frame, towards which the process runs."""
+_TARGETS = (4.0, 400.0)
+_WHITE_SHARE = 0.995
 
 
-def schedule(steps: int, target: float = TARGET_EXPOSURE) -> list[float]:
+def choose_target(planes: Tensor) -> float:
+    """Exposure at which the photograph would be well exposed, in units of itself.
+
+    The one that brings its 99.5th percentile to white: what the process runs towards, as it was trained to
+    run towards the exposure ratio.
+
+    Args:
+        planes: the whole photograph `[4, h, w]`, black 0, white 1.
+    """
+    step = max(planes.shape[-1] // 1024, 1)
+    sample = planes[:, ::step, ::step].flatten()
+    # Torch's quantile takes at most 2^24 values.
+    bright = torch.quantile(sample[:: max(sample.numel() >> 23, 1)], _WHITE_SHARE)
+    return min(max(1.0 / max(float(bright), 1e-6), _TARGETS[0]), _TARGETS[1])
+
+
+def schedule(steps: int, target: float) -> list[float]:
     """Exposures at which the network is asked: evenly from 1 towards `target`, which is never reached.
 
     Three steps towards 100 are 1, 34, 67, as published.
@@ -74,34 +94,60 @@ def roll_out(
 
 
 def denoise_with(
-    network: nn.Module,
+    network: ExposureNetwork,
     planes: Tensor,
     gain: Tensor,
     sigma: Tensor,
     exposure: float | Tensor,
     strength: float = 1.0,
-    steps: int | None = None,
-    seed: int = 0,
+    walk: Walk = Walk(),  # noqa: B008  frozen
 ) -> Tensor:
-    """Denoise packed raw `[4, h, w]` with a given network.
+    """Denoise packed raw `[4, h, w]` with a given network; the whole frame is one state.
+
+    Photons are drawn by their place in the frame (`rawdiff_kernels.photon`), so neither tiles nor threads
+    show.
 
     Args:
-        network: an `ExposureNetwork`.
+        network: of the exposure process.
         planes: black 0, white 1, R, Gr, Gb, B; negatives kept.
         gain: what one electron adds in one frame, `[4]`.
         sigma: standard deviation in the dark of one frame, `[4]`.
         exposure: effective exposures, a number or `[h, w]`.
         strength: from 0 (the input) to 1 (the estimate), linear in light.
-        steps: network evaluations, 1 adds no photons; those it was trained with unless given.
-        seed: of the photons.
+        walk: steps (1 adds no photons; those the network was trained with unless given), seed and cut.
     """
     if strength == 0:
         return planes.clone()
-    count = steps if steps is not None else int(network.steps)  # type: ignore[arg-type]
-    frames = torch.as_tensor(exposure, dtype=planes.dtype).expand(1, 1, *planes.shape[-2:])
-    per_plane = gain.view(1, 4, 1, 1), sigma.view(1, 4, 1, 1)
+    steps = int(network.steps) if walk.steps is None else walk.steps
+    began = torch.as_tensor(exposure, dtype=planes.dtype)
+    began = began.reshape(1, 1, *(began.shape or (1, 1)))
+    told = gain.view(1, 4, 1, 1), sigma.view(1, 4, 1, 1)
+    exposures = schedule(steps, choose_target(planes))
+    state, at = planes[None], began
     with torch.inference_mode():
-        answers = roll_out(network, planes[None], *per_plane, frames, schedule(count), seeded_photons(seed))
-        answer, encoding, at = answers[-1]
-        clean = encoding.decode(answer.mixed(), at)[0]
-    return planes + strength * (clean - planes)
+        for step, longer in enumerate([*exposures[1:], None]):
+            estimate = _estimate(network, state, *told, began, at, walk)
+            if longer is not None:
+                photons = functools.partial(photon.poisson, seed=walk.seed, stream=step)
+                later = began + (longer - 1.0)
+                state = extend_exposure(planes[None], estimate, began, later, 1.0, told[0], photons)
+                at = later
+    clean = estimate[0]
+    return clean if strength == 1 else planes + strength * (clean - planes)
+
+
+def _estimate(
+    network: ExposureNetwork,
+    state: Tensor,
+    gain: Tensor,
+    sigma: Tensor,
+    began: Tensor,
+    at: Tensor,
+    walk: Walk,
+) -> Tensor:
+    """The light that the network sees in a state at exposure `at` whose photograph had `began`."""
+    # Read noise came once, with the photograph: of the longer exposure it is a smaller part.
+    encoding = VarianceStabilised(gain, sigma * torch.sqrt(began / at))
+    coded, floor = encoding.encode(state, at), encoding.floor(at)
+    answer = estimate_state(network, coded, 1 / torch.sqrt(at), floor, walk.tile, AdaptiveResidual.mixed)
+    return encoding.decode(answer, at)

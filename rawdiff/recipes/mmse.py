@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from rawdiff.diffusion.consistency import lowfreq
-from rawdiff.diffusion.denoiser import Denoiser
 from rawdiff.networks.stabilised import StabilisedDenoiser
 from rawdiff.networks.weights import load_network
 from rawdiff.physics.encoding import VarianceStabilised
@@ -96,27 +95,6 @@ def agree_with_light(clean: Tensor, planes: Tensor) -> Tensor:
     """
     block = min(BLOCK, 1 << (min(planes.shape[-2:]).bit_length() - 1))
     return lowfreq(planes[None], torch.zeros(()), block)(clean[None], torch.ones(()))[0]
-
-
-def as_denoiser(network: torch.nn.Module, floor: Tensor) -> Denoiser:
-    """The network as D(x, sigma), for samplers that work in the stabilised domain.
-
-    Args:
-        network: as `network()` returns it.
-        floor: transform of no light, broadcastable to `[1, 4, h, w]` (`VarianceStabilised.floor`).
-
-    Returns:
-        A denoiser of `x` `[4, h, w]`; sigma a number, `[4, 1, 1]`, or a map of the shape of x. It was
-        trained on Gaussian states with sigma from 0.03 to 3 of a single frame's noise.
-    """
-
-    def denoise_state(x: Tensor, sigma: Tensor) -> Tensor:
-        level = torch.as_tensor(sigma, dtype=x.dtype)
-        with torch.inference_mode():
-            clean: Tensor = network(x[None], level.reshape((1,) * (4 - level.ndim) + level.shape), floor)[0]
-        return clean
-
-    return denoise_state
 
 
 @functools.cache

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import functools
+
 import pytest
 import torch
+from rawdiff_kernels import photon
 
 from rawdiff.networks.exposure import ExposureNetwork
 from rawdiff.networks.residual import AdaptiveResidual
 from rawdiff.physics.encoding import VarianceStabilised
-from rawdiff.recipes.exposure import denoise_with, roll_out, schedule
+from rawdiff.recipes.exposure import choose_target, denoise_with, roll_out, schedule
+from rawdiff.recipes.walk import Walk
 
 GAIN, SIGMA = torch.full((1, 4, 1, 1), 1e-3), torch.full((1, 4, 1, 1), 2e-3)
 
@@ -36,10 +40,10 @@ def _photograph(light: torch.Tensor, frames: torch.Tensor | float, seed: int = 0
 
 
 def test_the_published_schedule() -> None:
-    assert schedule(3) == [1.0, 34.0, 67.0]
-    assert schedule(1) == [1.0]
+    assert schedule(3, 100.0) == [1.0, 34.0, 67.0]
+    assert schedule(1, 100.0) == [1.0]
     with pytest.raises(ValueError, match="schedule"):
-        schedule(0)
+        schedule(0, 100.0)
 
 
 @pytest.mark.parametrize("frames", [1.0, 6.0])
@@ -96,19 +100,54 @@ def test_gradients_pass_straight_through_the_photons() -> None:
     assert torch.allclose(through[1] / through[0], torch.tensor(1 - 1 / 25), rtol=2e-3)
 
 
-def test_strength_seed_and_steps() -> None:
+def test_the_target_brings_the_brightest_to_white() -> None:
+    light = torch.full((4, 64, 64), 0.004)
+    light[:, :4] = 0.02
+    assert choose_target(light) == pytest.approx(50.0)
+    assert choose_target(0 * light) == 400.0
+    assert choose_target(light + 1) == 4.0
+
+
+@pytest.fixture(scope="module")
+def shaken() -> ExposureNetwork:
     torch.manual_seed(0)
     network = ExposureNetwork((6, 8), (1, 1)).eval()
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.add_(0.05 * torch.randn(parameter.shape))
+    return network
+
+
+def test_strength_seed_and_steps(shaken: ExposureNetwork) -> None:
     planes = _photograph(torch.full((1, 4, 17, 22), 0.02), 1.0)[0]
     told = planes, GAIN.flatten(), SIGMA.flatten(), 1.0
-    assert torch.equal(denoise_with(network, *told, 0.0), planes)
-    first, again, other = (denoise_with(network, *told, 1.0, seed=seed) for seed in (1, 1, 2))
+    assert torch.equal(denoise_with(shaken, *told, 0.0), planes)
+    first, again, other = (denoise_with(shaken, *told, 1.0, Walk(seed=seed)) for seed in (1, 1, 2))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
-    assert torch.equal(denoise_with(network, *told, steps=1, seed=1), denoise_with(network, *told, steps=1))
+    alone = [denoise_with(shaken, *told, walk=Walk(steps=1, seed=seed)) for seed in (1, 0)]
+    assert torch.equal(*alone)  # one step adds no photons
+
+
+def test_tiles_and_threads_do_not_show(shaken: ExposureNetwork) -> None:
+    """Three steps, an exposure map: photons are numbered by their place, so every cut draws the same."""
+    generator = torch.Generator().manual_seed(2)
+    exposure = 1 + 3 * torch.rand(96, 80, generator=generator)
+    light = 0.01 + 0.02 * torch.rand(1, 4, 96, 80, generator=generator)
+    planes = _photograph(light, exposure)[0]
+    told = planes, GAIN.flatten(), SIGMA.flatten(), exposure
+    whole = denoise_with(shaken, *told, walk=Walk(seed=5))
+    pieced = denoise_with(shaken, *told, walk=Walk(seed=5, tile=(32, 48)))
+    assert float((whole - pieced).abs().max()) < 1 / 65535
+    with torch.inference_mode():
+        photons = [functools.partial(photon.poisson, seed=5, stream=step) for step in range(2)]
+        rolled = roll_out(
+            shaken, planes[None], GAIN, SIGMA, exposure[None, None],
+            schedule(3, choose_target(planes)), lambda mean: photons.pop(0)(mean),
+        )  # fmt: skip
+    answer, encoding, at = rolled[-1]
+    # What was trained is what runs.
+    assert torch.allclose(whole, encoding.decode(answer.mixed(), at)[0], atol=1e-6)
 
 
 def test_ablations_change_what_the_network_knows() -> None:
