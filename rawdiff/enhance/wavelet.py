@@ -109,12 +109,35 @@ def _from_average(average: Tensor) -> Tensor:
     return (average / CELL + 1) / 2
 
 
+def relight_at_level(
+    network: WaveletRelight, dark: Tensor, noise: NoiseSource
+) -> tuple[Tensor, Relit, Tensor]:
+    """Relight linear pictures `[B, 3, h, w]` of any level of light.
+
+    The level is set twice: before, so that the network sees what it knows, and after, when no bright corner
+    misleads the law of level any more.
+
+    Returns:
+        The gain before `[B, 1, 1, 1]`, what the light became, and the gain after.
+    """
+    before = network.level(luminance(dark)).exp()[:, None, None, None]
+    relit = relight(network, encode_light(dark * before), noise)
+    return before, relit, gain_after(network, relit).exp()[:, None, None, None]
+
+
+def gain_after(network: WaveletRelight, relit: Relit) -> Tensor:
+    """Logarithm of the gain that sets the light of relit pictures, `[B]`; moves the level law alone."""
+    shown: Tensor = network.level(luminance(decode_light((relit.picture.detach() + 1) / 2)))
+    return shown
+
+
 @dataclass(frozen=True, eq=False)
 class WaveletLight:
-    """The light of one picture, settled: a gain, the local law of its change, and the detail networks."""
+    """The light of one picture, settled: its gains, the local law of its change, and the detail networks."""
 
     network: WaveletRelight
-    gain: float
+    before: float
+    after: float
     law: LocalLaw
     size: tuple[int, int]
     halo: int = CELL * DetailRestoration.reach() + 2 * CELL
@@ -127,12 +150,12 @@ class WaveletLight:
         end = first + band.shape[1]
         end = end if end == self.size[0] else end // CELL * CELL
         with torch.inference_mode():
-            encoded = encode_light(band[None, :, begin - first : end - first] * self.gain)
+            encoded = encode_light(band[None, :, begin - first : end - first] * self.before)
             base = 2 * self.law.apply(encoded, self.size, begin) - 1
             bands = haar.forward(base, LEVELS)
             details = restore_details(self.network, bands)
             picture = haar.inverse(haar.Coefficients(bands.average, details, bands.size))[0]
-        return decode_light((picture[:, top - begin : bottom - begin] + 1) / 2)
+        return decode_light((picture[:, top - begin : bottom - begin] + 1) / 2) * self.after
 
 
 class WaveletDiffusion:
@@ -155,10 +178,9 @@ class WaveletDiffusion:
             height, width = (max(1, round(side * SURVEY_SIDE / longest)) for side in small.shape[1:])
             shrunk = adaptive_avg_pool2d(shrunk, (height, width))
         with torch.inference_mode():
-            gain = float(self.network.level(luminance(shrunk)).exp())
-            encoded = encode_light(shrunk * gain)
-            lit = (relight(self.network, encoded, seeded_noise(seed)).picture + 1) / 2
-        return WaveletLight(self.network, gain, fit_law(encoded, lit, CELL * _RADIUS, _CONTRAST), size)
+            before, relit, after = relight_at_level(self.network, shrunk, seeded_noise(seed))
+            law = fit_law(encode_light(shrunk * before), (relit.picture + 1) / 2, CELL * _RADIUS, _CONTRAST)
+        return WaveletLight(self.network, float(before), float(after), law, size)
 
 
 def luminance(rgb: Tensor) -> Tensor:

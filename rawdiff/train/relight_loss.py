@@ -3,7 +3,7 @@
 DiffLL's losses (Jiang et al. 2023, section 3.4 and the authors' released weights): the noise of a random
 time; the average band, the detail bands and the picture that the full walk ends at, gradients through every
 step, which is what takes the walk's diversity away. How much light a picture wants is a matter of its own:
-its error moves the level law alone, and the rest is judged at the level that law has set.
+its error moves the level law alone, and the rest is judged at the level that law had set before.
 """
 
 from __future__ import annotations
@@ -15,7 +15,15 @@ from rawdiff_kernels import haar
 from torch import Generator, Tensor
 
 from rawdiff.enhance.carry import encode_light
-from rawdiff.enhance.wavelet import LEVELS, Relit, denoiser_of, luminance, relight, wavelet_process
+from rawdiff.enhance.wavelet import (
+    LEVELS,
+    Relit,
+    denoiser_of,
+    gain_after,
+    luminance,
+    relight,
+    wavelet_process,
+)
 from rawdiff.networks.relight import CHANGE_STD, WaveletRelight
 from rawdiff.train.relighting import LightPair
 
@@ -28,16 +36,17 @@ def relight_loss(network: WaveletRelight, pair: LightPair, generator: Generator)
     def noise(like: Tensor) -> Tensor:
         return torch.randn(like.shape, generator=generator)
 
-    wanted = network.level(luminance(pair.dark))
-    right = luminance(pair.normal).mean(dim=(1, 2)).log() - luminance(pair.dark).mean(dim=(1, 2)).log()
-    gain = wanted.detach().exp()[:, None, None, None]
-    encoded = encode_light(pair.dark * gain)
-    target = encode_light(pair.normal * gain / right.exp()[:, None, None, None])
+    with torch.no_grad():
+        before = network.level(luminance(pair.dark)).exp()
+    right = luminance(pair.normal).mean(dim=(1, 2)) / luminance(pair.dark).mean(dim=(1, 2))
+    encoded = encode_light(pair.dark * before[:, None, None, None])
+    target = encode_light(pair.normal * (before / right)[:, None, None, None])
     relit = relight(network, encoded, noise)
+    off = gain_after(network, relit) - (right / before).log()
     light = haar.forward(2 * target - 1, LEVELS)
     condition = haar.forward(2 * encoded - 1, LEVELS).average
     total = (
-        (wanted - right).abs().mean()
+        off.abs().mean()
         + noise_loss(network, light.average, condition, generator)
         + (relit.average - light.average).square().mean()
         + detail_loss(relit, light)

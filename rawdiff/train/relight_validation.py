@@ -10,8 +10,8 @@ import torch
 from torch import Generator, Tensor
 
 from rawdiff.diffusion.sampler import seeded_noise
-from rawdiff.enhance.carry import encode_light
-from rawdiff.enhance.wavelet import luminance, relight
+from rawdiff.enhance.carry import decode_light, encode_light
+from rawdiff.enhance.wavelet import luminance, relight, relight_at_level
 from rawdiff.networks.relight import WaveletRelight
 from rawdiff.simulate.scene import load_photograph
 from rawdiff.train.photographs import Photograph
@@ -75,15 +75,12 @@ def look_at_light(network: torch.nn.Module, cases: Sequence[LightCase]) -> dict[
     found: dict[str, list[float]] = {}
     for case in cases:
         right = luminance(case.normal).mean() / luminance(case.dark).mean()
+        with torch.inference_mode():
+            told = relight(network, encode_light(case.dark * right), seeded_noise(0)).picture
+            _, relit, after = relight_at_level(network, case.dark, seeded_noise(0))
+            chosen = encode_light(decode_light((relit.picture + 1) / 2) * after)
         truth = encode_light(case.normal)
-        for key, gain in ((case.light, right), ("unaligned", _gain(network, case.dark))):
-            with torch.inference_mode():
-                lit = relight(network, encode_light(case.dark * gain), seeded_noise(0)).picture
-            error = ((lit + 1) / 2).clamp(0, 1) - truth
+        for key, lit in ((case.light, (told + 1) / 2), ("unaligned", chosen)):
+            error = lit.clamp(0, 1) - truth
             found.setdefault(key, []).append(-10 * math.log10(float(error.double().square().mean())))
     return {key: sum(values) / len(values) for key, values in found.items()}
-
-
-def _gain(network: WaveletRelight, dark: Tensor) -> Tensor:
-    with torch.inference_mode():
-        return network.level(luminance(dark)).exp()  # type: ignore[no-any-return]
