@@ -87,13 +87,14 @@ def encode_frame(encoding: VarianceStabilised, planes: Tensor, frames: Tensor) -
     return state
 
 
-def agree_with_light(clean: Tensor, planes: Tensor) -> Tensor:
+def agree_with_light(clean: Tensor, planes: Tensor, block: int | None = None) -> Tensor:
     """Bring the means over `BLOCK` x `BLOCK` packed pixels to those of the light measured.
 
     Below an electron a pixel the network leans on what it has seen before by a few percent. The mean of a
     block is known to 1/64 of a pixel's noise, so the measured light is taken there, and nothing else changes.
     """
-    block = min(BLOCK, 1 << (min(planes.shape[-2:]).bit_length() - 1))
+    if block is None:
+        block = min(BLOCK, 1 << (min(planes.shape[-2:]).bit_length() - 1))
     return lowfreq(planes[None], torch.zeros(()), block)(clean[None], torch.ones(()))[0]
 
 
