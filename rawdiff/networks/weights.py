@@ -13,16 +13,18 @@ from torch import Tensor
 
 from rawdiff.errors import ConfigurationError, DamagedFileError
 from rawdiff.networks.exposure import ExposureNetwork
+from rawdiff.networks.quadprior import QuadPriorNetwork
 from rawdiff.networks.relight import WaveletRelight
 from rawdiff.networks.stabilised import StabilisedDenoiser
 from rawdiff.networks.unet import to_fast_layout
 
-Network = StabilisedDenoiser | ExposureNetwork | WaveletRelight
+Network = StabilisedDenoiser | ExposureNetwork | WaveletRelight | QuadPriorNetwork
 
 ARCHITECTURES: dict[str, type[Network]] = {
     "stabilised-unet": StabilisedDenoiser,
     "exposure-unet": ExposureNetwork,
     "wavelet-relight": WaveletRelight,
+    "quadprior-unet": QuadPriorNetwork,
 }
 
 

@@ -64,7 +64,9 @@ class Run:
         self.plan, self.folder, self.task = plan, folder, find_task(plan.recipe)
         training = [p for p in photographs if p.trains(plan.recipe)]
         cache = cache or folder / "cache"
-        self.library = Library(training, plan.reductions, plan.leaves, plan.leaves_share, plan.seed, cache)
+        self.library = Library(
+            training, plan.reductions, plan.leaves, plan.leaves_share, plan.seed, cache, plan.largest
+        )
         self.cases = self.task.cases([p for p in photographs if p.held_out], side)
         torch.manual_seed(plan.seed)
         self.network = to_fast_layout(self.task.build(plan))

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Generator, Tensor
 
 from rawdiff.errors import InputError
@@ -93,6 +94,18 @@ def prepare(photograph: Photograph, reduce: int, cache: Path) -> NDArray[np.uint
     return np.load(stored, mmap_mode="r")  # type: ignore[no-any-return]
 
 
+def reduced_size(photograph: Photograph, reduce: int) -> tuple[int, int]:
+    """Columns and rows of the photograph after reduction; only its head is read.
+
+    Nothing for a file that is no picture: whoever loads it says so.
+    """
+    try:
+        with Image.open(photograph.path) as picture:
+            return picture.size[0] // reduce, picture.size[1] // reduce
+    except (OSError, ValueError, SyntaxError):
+        return _SMALLEST_SIDE, _SMALLEST_SIDE
+
+
 def prepare_leaves(count: int, side: int, seed: int, cache: Path) -> list[NDArray[np.uint16]]:
     """Draw `count` dead-leaves scenes once, of the form `prepare` returns."""
     scenes = []
@@ -122,6 +135,7 @@ class Library:
         leaves_share: fraction of crops that come from them.
         seed: of the dead leaves.
         cache: folder of prepared scenes.
+        largest: reductions with more pixels on the longer side are left out; 0 for no limit.
 
     Raises:
         InputError: no photograph is large enough.
@@ -135,8 +149,11 @@ class Library:
         leaves_share: float,
         seed: int,
         cache: Path,
+        largest: int = 0,
     ) -> None:
-        prepared = [(p, r, prepare(p, r, cache)) for p in photographs for r in reductions]
+        sizes = [(p, r, reduced_size(p, r)) for p in photographs for r in reductions]
+        sized = [(p, r, size) for p, r, size in sizes if min(size) >= _SMALLEST_SIDE]
+        prepared = [(p, r, prepare(p, r, cache)) for p, r, size in sized if not 0 < largest < max(size)]
         kept = [(p, r, scene) for p, r, scene in prepared if scene is not None]
         if not kept:
             raise InputError("no photograph is large enough to train on", hint="give larger ones")
@@ -151,16 +168,24 @@ class Library:
 
     def crop(self, side: int, generator: Generator) -> Tensor:
         """Cut `[3, side, side]` of linear light out of a random scene, turned and mirrored at random."""
+        return self.window((side, side), generator)
+
+    def window(self, size: tuple[int, int], generator: Generator) -> Tensor:
+        """Cut `[3, *size]` out of a random scene, turned and mirrored; smaller where the scene is.
+
+        A scene that is too small gives the largest window of the same shape.
+        """
         number = int(torch.multinomial(self.weights, 1, generator=generator))
         scene = self.scenes[number]
         place = torch.rand(2, generator=generator).tolist()
-        side = min(side, *scene.shape[1:])
-        top = int(place[0] * (scene.shape[1] - side + 1))
-        left = int(place[1] * (scene.shape[2] - side + 1))
-        window = np.array(scene[:, top : top + side, left : left + side], dtype=np.float32)
-        linear = (torch.from_numpy(window) / _ROOT_SCALE) ** 2
         turn = int(torch.randint(8, (1,), generator=generator))
-        linear = torch.rot90(linear, turn % 4, (1, 2))
+        height, width = size if turn % 2 == 0 else size[::-1]
+        fit = min(1.0, scene.shape[1] / height, scene.shape[2] / width)
+        height, width = max(round(height * fit), 1), max(round(width * fit), 1)
+        top = int(place[0] * (scene.shape[1] - height + 1))
+        left = int(place[1] * (scene.shape[2] - width + 1))
+        part = np.array(scene[:, top : top + height, left : left + width], dtype=np.float32)
+        linear = torch.rot90((torch.from_numpy(part) / _ROOT_SCALE) ** 2, turn % 4, (1, 2))
         return linear.flip(2) if turn >= 4 else linear
 
     def megapixels(self) -> float:

@@ -31,6 +31,7 @@ class TrainingPlan:
         blocks: residual blocks of its levels.
         options: further options of the network, as JSON values (ablations).
         reductions: each photograph is used reduced by these factors.
+        largest: reductions of more pixels on the longer side are left out; 0 for no limit.
         leaves: number of dead-leaves scenes.
         leaves_share: fraction of crops from them.
         synthesis: what is drawn; each task has its own kind of plan.
@@ -47,14 +48,18 @@ class TrainingPlan:
     blocks: tuple[int, ...] = (1, 1, 2, 1)
     options: tuple[tuple[str, bool | int | float], ...] = ()
     reductions: tuple[int, ...] = (2, 4)
+    largest: int = 0
     leaves: int = 48
     leaves_share: float = 0.12
     synthesis: DrawingPlan = field(default_factory=SynthesisPlan)
 
     def continues(self, stored: dict[str, Any]) -> bool:
-        """True where a run of the plan `stored` may go on with this one: batch and side may change."""
+        """True where a run of the plan `stored` may go on with this one: batch and side may change.
+
+        What a stored plan does not say was not yet to be chosen, and was what is the default now.
+        """
         mine = self.as_json()
-        return {**stored, "batch": mine["batch"], "side": mine["side"]} == mine
+        return {**TrainingPlan().as_json(), **stored, "batch": mine["batch"], "side": mine["side"]} == mine
 
     def as_json(self) -> dict[str, Any]:
         """The plan as JSON holds it, so that a stored one compares equal."""

@@ -17,6 +17,15 @@ from rawdiff.recipes import exposure, mmse
 from rawdiff.train.loss import posterior_mean_loss
 from rawdiff.train.photographs import Library, Photograph
 from rawdiff.train.plan import TrainingPlan
+from rawdiff.train.prior import DESCRIPTION as PRIOR_DESCRIPTION
+from rawdiff.train.prior import (
+    PriorPlan,
+    build_prior,
+    build_prior_cases,
+    draw_priors,
+    look_at_priors,
+    prior_loss,
+)
 from rawdiff.train.relight_loss import relight_loss
 from rawdiff.train.relight_validation import DESCRIPTION as LIGHT_DESCRIPTION
 from rawdiff.train.relight_validation import build_light_cases, look_at_light
@@ -157,6 +166,31 @@ TASKS = {
             plan=TrainingPlan(recipe="exposure", synthesis=SynthesisPlan(gaussian_share=0.0)),
         ),
         Task(
+            recipe="quadprior",
+            architecture="quadprior-unet",
+            build=build_prior,
+            draw=draw_priors,
+            loss=prior_loss,
+            cases=build_prior_cases,
+            look=look_at_priors,
+            plan=TrainingPlan(
+                recipe="quadprior",
+                batch=8,
+                side=64,
+                averaging=0.999,
+                widths=(32, 64, 96, 128),
+                blocks=(1, 1, 2, 2),
+                reductions=(1, 2, 4, 8),
+                largest=720,
+                leaves=0,
+                leaves_share=0.0,
+                synthesis=PriorPlan(),
+            ),
+            pixel="pixels",
+            error="squared error of encoded light",
+            looked_at=PRIOR_DESCRIPTION,
+        ),
+        Task(
             recipe="wavelet",
             architecture="wavelet-relight",
             build=_build_relight,
@@ -167,11 +201,13 @@ TASKS = {
             plan=TrainingPlan(
                 recipe="wavelet",
                 batch=4,
-                side=160,
+                side=128,
+                warmup=100,
                 averaging=0.999,
                 widths=(32, 64, 128, 128),
                 blocks=(1, 1, 1, 1),
-                reductions=(4, 8, 12),
+                reductions=(1, 2, 4, 8, 12),
+                largest=512,
                 leaves=0,
                 leaves_share=0.0,
                 synthesis=LightPlan(),
