@@ -16,7 +16,7 @@ COMMANDS = {
     "simulate": "Simulate a dark DNG burst of a photograph, with its truth.",
     "enhance": "Give ordinary pictures normal light.",
     "inspect": "Say what a raw file holds, which noise model would be used, and why.",
-    "train": "Train a denoiser; kill it at any time and go on with --resume.",
+    "train": "Train a denoiser or an enhancer; kill it at any time and go on with --resume.",
     "export": "Export a recipe as ONNX or OpenVINO, compared with torch where its runtime is installed.",
     "evaluate": "Make photographs dark with published cameras, denoise or merge them by every method, "
     "print the table.",

@@ -1,4 +1,4 @@
-"""Metadata of a source file, wherever its kind keeps them: TIFF-like raws, JPEG, Fujifilm RAF, Canon CR3."""
+"""Metadata of a source file, wherever its kind keeps them: TIFF-like raws, JPEG, PNG, RAF, CR3."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from rawdiff.raw.tiff_read import TiffReader
 from rawdiff.raw.tiff_tree import ASCII, Entry
 
 _RAF_JPEG = 84
+_PNG = b"\x89PNG\r\n\x1a\n"
+_PNG_XMP = b"XML:com.adobe.xmp\0\0\0\0\0"
 _CR3_TIFFS = bytes.fromhex("85c0b687820f11e08111f4ce462b6a48")
 _CR3_XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 _LARGEST_BOX = 1 << 25
@@ -24,7 +26,7 @@ _RAW_KINDS = ((known.CFA,), (known.LINEAR_RAW,))
 
 
 def read_metadata(path: str | Path) -> Metadata:
-    """Read the metadata of a raw file (DNG, NEF, CR2, CR3, ARW, RAF, PEF, ORF, RW2, KDC...), TIFF or JPEG.
+    """Read the metadata of a raw file (DNG, NEF, CR2, CR3, ARW, RAF, PEF, ORF...), a TIFF, JPEG or PNG.
 
     A file of another kind, or one whose metadata are damaged, gives what can be had, possibly nothing.
 
@@ -41,6 +43,8 @@ def read_metadata(path: str | Path) -> Metadata:
             file.seek(_RAF_JPEG)
             pointer = file.read(4)
             return _from_jpeg(file, int.from_bytes(pointer, "big")) if len(pointer) == 4 else Metadata()
+        if head.startswith(_PNG):
+            return _from_png(file)
         if head[4:11] == b"ftypcrx":
             return _from_cr3(file)
     return Metadata()
@@ -105,6 +109,23 @@ def _from_jpeg(file: BinaryIO, start: int) -> Metadata:
             records = jpeg_segments.iptc_of_resources(data[len(jpeg_segments.PHOTOSHOP) :])
             found = dataclasses.replace(found, iptc=records or found.iptc)
     return dataclasses.replace(found, dng={}, raw={}, xmp=jpeg_segments.joined_xmp(packets) or found.xmp)
+
+
+def _from_png(file: BinaryIO) -> Metadata:
+    """PNG keeps its Exif in a chunk eXIf and its XMP in a chunk iTXt, not compressed."""
+    found, xmp = Metadata(), b""
+    file.seek(len(_PNG))
+    while len(head := file.read(8)) == 8:
+        size, name = struct.unpack(">I4s", head)
+        if name == b"eXIf" and size <= _LARGEST_BOX:
+            found = _from_tiff(TiffReader(BytesIO(file.read(size))))
+        elif name == b"iTXt" and size <= _LARGEST_BOX:
+            data = file.read(size)
+            xmp = data[len(_PNG_XMP) :] if data.startswith(_PNG_XMP) else xmp
+        else:
+            file.seek(size, 1)
+        file.seek(4, 1)
+    return dataclasses.replace(found, dng={}, raw={}, xmp=xmp or found.xmp)
 
 
 def _from_cr3(file: BinaryIO) -> Metadata:

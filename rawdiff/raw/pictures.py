@@ -135,7 +135,7 @@ def write_tiff16(
     root.segments = Segments(parts, -(-height // _STRIP_ROWS))
     metadata = read_metadata(source_file) if source_file is not None else Metadata()
     describe(root, TIFF, metadata, tags, provenance)
-    _state_picture(root, orientation, icc)
+    state_picture(root, orientation, icc)
     if icc:
         root.entries[_ICC] = undefined_entry(icc)
     with write_whole(path, overwrite, _originals(source_file)) as part, open(part, "wb") as file:
@@ -224,7 +224,7 @@ def _tiff_strip(strip: NDArray[np.uint16], compressed: bool) -> bytes:
     return bytes(imagecodecs.deflate_encode(differences.tobytes(), level=1))
 
 
-def _state_picture(root: Directory, orientation: int, icc: bytes) -> None:
+def state_picture(root: Directory, orientation: int, icc: bytes) -> None:
     """Orientation, resolution and colour space of these pixels."""
     root.entries |= {
         ORIENTATION: short_entry(orientation),
@@ -248,7 +248,7 @@ def _jpeg_head(
     """Exif, XMP, IPTC and ICC segments, in the order readers expect them."""
     root = Directory()
     describe(root, JPEG, metadata, tags, provenance)
-    _state_picture(root, orientation, icc)
+    state_picture(root, orientation, icc)
     root.entries[531] = short_entry(1)
     root.children[EXIF_IFD][0].entries |= {
         37121: undefined_entry(b"\1\2\3\0"),
