@@ -24,7 +24,7 @@ from rawdiff_calibration.mosaic import (
     color_planes,
     plane_slices,
 )
-from rawdiff_calibration.photon_transfer import PhotonTransferResult
+from rawdiff_calibration.photon_transfer import PhotonTransferResult, describe_left_out
 from rawdiff_calibration.refusals import require_finite
 from rawdiff_calibration.transfer_fit import Point, fit_colors
 
@@ -71,7 +71,10 @@ def from_chart_frame(
         saturation_dn=fit.saturation_dn,
         linear_to_dn=fit.linear_to_dn,
         trust="one frame of a chart: fixed pattern and texture count as noise, K may be too high",
-        notes=("shoot pairs of flats for a gain that can be trusted to better than some percent",),
+        notes=(
+            "shoot pairs of flats for a gain that can be trusted to better than some percent",
+            *describe_left_out(fit.points),
+        ),
     )
 
 

@@ -29,9 +29,9 @@ _DEFECTIVE = 4.0
 """A block so many times noisier than the typical one holds a defect, which no noise model explains."""
 _TOLERANCE = 0.1
 """Variance may be off by this much, beyond its error, before the model is called wrong."""
-_SIGNIFICANT = 3.5
-"""Standard errors beyond which a bin is wrong: by chance one of 48 is in 2 % of the verdicts."""
-_FEWEST = 20
+_SIGNIFICANT = 4.0
+"""Standard errors beyond which a bin is wrong: of 48 bins one is by chance in 0.3 % of the verdicts."""
+_FEWEST = 24
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class VarianceBin:
 
     @property
     def wrong(self) -> bool:
-        """True where the variance is off by more than 10 % and 3.5 standard errors."""
+        """True where the variance is off by more than 10 % and 4 standard errors."""
         return abs(self.variance - 1) > max(_TOLERANCE, _SIGNIFICANT * self.se)
 
 
@@ -119,14 +119,22 @@ def judge_pairs(
 
 
 def judge_frame(
-    model: NoiseModel, frame: Mosaic, phase: CfaPhase | None, black_dn: Sequence[float], white_dn: float
+    model: NoiseModel,
+    frame: Mosaic,
+    phase: CfaPhase | None,
+    black_dn: Sequence[float],
+    white_dn: float,
+    *,
+    above_dn: float = -math.inf,
 ) -> Fitness:
     """Judge a model by one photograph `[H, W]`, in its smooth places; PRNU counts as noise there.
+
+    Places whose level above black is below `above_dn` are left out.
 
     Raises:
         ValueError: no smooth place to judge by.
     """
-    return _judge(model, list(_blocks(model, (frame,), phase, black_dn, white_dn)))
+    return _judge(model, list(_blocks(model, (frame,), phase, black_dn, white_dn, above_dn)))
 
 
 def _blocks(
@@ -135,6 +143,7 @@ def _blocks(
     phase: CfaPhase | None,
     black_dn: Sequence[float],
     white_dn: float,
+    above_dn: float = -math.inf,
 ) -> list[tuple[int, Blocks]]:
     """Stabilised blocks of each colour that hold no texture and no clipping."""
     slices, colors = plane_slices(phase), color_planes(phase)
@@ -150,7 +159,8 @@ def _blocks(
     blocks = gather_blocks(
         np.stack(levels).astype(np.float32), np.stack(residuals), (np.stack(highest).astype(np.float32),)
     )
-    keep = _calm(blocks, _CALM_SHARE if len(frames) == 1 else 1.0) & (blocks.highest < white_dn)
+    keep = _calm(blocks, _CALM_SHARE if len(frames) == 1 else 1.0)
+    keep &= (blocks.highest < white_dn) & (blocks.level >= above_dn)
     found = []
     for index, planes in enumerate(colors):
         part = [_take(blocks, plane, keep[plane]) for plane in planes]
@@ -199,15 +209,19 @@ def _judge(model: NoiseModel, found: list[tuple[int, Blocks]]) -> Fitness:
 def _bin_levels(model: NoiseModel, color: int, level: Float, high: Float) -> list[VarianceBin]:
     """Mean variance of a colour's blocks, sorted by level into bins of as many; none of too few blocks."""
     gain, read = model.gain_dn_per_e[color], math.sqrt(_pixel_floor(model, color))
-    bins = []
     count = min(_BINS, level.size // _FEWEST)
+    parts: list[tuple[float, Float]] = []
     for part in np.array_split(np.argsort(level), count) if count else []:
         at = float(level[part].mean())
         values = high[part] / expected_variance(at / gain, read / gain)
-        values = values[values < _DEFECTIVE * np.median(values)]
-        se = float(values.std() / math.sqrt(len(values)))
-        bins.append(VarianceBin(at, float(values.mean()), se, color))
-    return bins
+        parts.append((at, values[values < _DEFECTIVE * np.median(values)]))
+    # Blocks of white noise spread alike at every level: one figure for all is surer than each bin's own.
+    spreads = [float(values.std() / values.mean()) for _, values in parts if values.mean() > 0]
+    spread = math.sqrt(float(np.mean(np.square(spreads)))) if spreads else 0.0
+    return [
+        VarianceBin(at, float(v.mean()), float(v.mean()) * spread / math.sqrt(len(v)), color)
+        for at, v in parts
+    ]
 
 
 def _conclude(bins: list[VarianceBin]) -> Fitness:
@@ -222,7 +236,7 @@ def _conclude(bins: list[VarianceBin]) -> Fitness:
     kind = "too little" if worst.variance > 1 else "too much"
     color = "" if len({one.color for one in bins}) == 1 else f" in {'RGB'[worst.color]}"
     text = (
-        f"expects {kind} noise at {worst.level_dn:.0f} DN{color}: stabilised variance {worst.variance:.2f}"
+        f"expects {kind} noise at {round(worst.level_dn)} DN{color}: stabilised variance {worst.variance:.2f}"
         f" instead of 1 ({spread} over {len(bins)} levels, {len(wrong)} of them off)"
     )
     return Fitness(tuple(bins), mean, False, text)

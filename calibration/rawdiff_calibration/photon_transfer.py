@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,8 @@ from rawdiff_calibration.refusals import (
 )
 from rawdiff_calibration.transfer_fit import Point, TransferFit, fit_colors
 
+_SHARED = 0.6
+"""Squares of two differences that share a frame correlate by 1/4: together they are worth 2 / 1.25 pairs."""
 _CLIPPED = 0.002
 """A level with more than this fraction of pixels at an end of the range is left out."""
 
@@ -86,9 +88,18 @@ class PhotonTransfer:
         self._pairs = 0
 
     def add_pair(
-        self, first: Mosaic, second: Mosaic, exposure_s: float | None = None, name: str | None = None
+        self,
+        first: Mosaic,
+        second: Mosaic,
+        exposure_s: float | None = None,
+        name: str | None = None,
+        *,
+        again: bool = False,
     ) -> None:
         """Add two flats of the same light and exposure, `[H, W]` DN.
+
+        `again`: the first was in the pair before. The two differences share its noise, so that this one adds
+        but 0.6 of a pair.
 
         Raises:
             MixedFramesError: another size than the frames before, or values that are not numbers.
@@ -96,7 +107,8 @@ class PhotonTransfer:
             ProcessedFramesError: the noise of neighbouring pixels is correlated.
         """
         self._pairs += 1
-        self._measure(first, second, exposure_s, name or f"flat pair {self._pairs}")
+        share = _SHARED if again else 1.0
+        self._measure(first, second, exposure_s, name or f"flat pair {self._pairs}", share=share)
 
     def add_dark_pair(self, first: Mosaic, second: Mosaic, name: str | None = None) -> None:
         """Add two darks of one exposure: the foot of the curve, and how much the black level drifts."""
@@ -118,7 +130,14 @@ class PhotonTransfer:
         return _describe(fit, names, self._trust(), self._notes(fit))
 
     def _measure(
-        self, first: Mosaic, second: Mosaic, exposure_s: float | None, name: str, *, dark: bool = False
+        self,
+        first: Mosaic,
+        second: Mosaic,
+        exposure_s: float | None,
+        name: str,
+        *,
+        dark: bool = False,
+        share: float = 1.0,
     ) -> None:
         self._shape = self._shape or (first.shape[0], first.shape[1])
         for frame in (first, second):
@@ -132,7 +151,8 @@ class PhotonTransfer:
                 levels = measure_pair(
                     first[place], second[place], float(self._black[plane]), self._white, bad=bad, where=name
                 )
-                found += [_point(color, level, exposure_s, name, dark) for level in levels]
+                shared = [replace(level, pixels=round(level.pixels * share)) for level in levels]
+                found += [_point(color, level, exposure_s, name, dark) for level in shared]
         if not any(point.reason for point in found):
             self._require_raw(first, second, name)
         self._points += found
@@ -151,16 +171,18 @@ class PhotonTransfer:
 
     def _notes(self, fit: TransferFit) -> tuple[str, ...]:
         notes = [] if self._drifts else ["without darks the noise in the dark is extrapolated"]
-        left_out = [point for point in fit.points if not point.used]
-        if left_out:
-            clipped = "% of the pixels "
-            kinds = Counter(
-                f"clipped {point.reason.partition(clipped)[2]}" if clipped in point.reason else point.reason
-                for point in left_out
-            )
-            told = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
-            notes.append(f"{len(left_out)} of {len(fit.points)} levels left out: {told}")
-        return tuple(notes)
+        return (*notes, *describe_left_out(fit.points))
+
+
+def describe_left_out(points: Sequence[Point]) -> tuple[str, ...]:
+    """One sentence on how many levels were left out, and for which reasons; none where all were used."""
+    left_out = [point.reason for point in points if not point.used]
+    if not left_out:
+        return ()
+    clipped = "% of the pixels "
+    kinds = Counter(f"clipped {r.partition(clipped)[2]}" if clipped in r else r for r in left_out)
+    told = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+    return (f"{len(left_out)} of {len(points)} levels left out: {told}",)
 
 
 def _describe(

@@ -129,10 +129,13 @@ class IsoCalibration:
         exposure_s: float | None,
         name: str,
         photons: float | None = None,
+        *,
+        again: bool = False,
     ) -> None:
         """Add two flats of the same light and exposure.
 
-        `photons` is their mean number per pixel and exposure, where a radiometer told it.
+        `photons` is their mean number per pixel and exposure, where a radiometer told it. `again`: the first
+        frame was in a pair before, as when three flats share an exposure.
 
         Raises:
             FramesError: they cannot be used; says why.
@@ -140,7 +143,7 @@ class IsoCalibration:
         self.finish_darks()
         assert self._transfer is not None and self._flats is not None and self._emva is not None
         self._pairs += 1
-        self._transfer.add_pair(first, second, exposure_s, name)
+        self._transfer.add_pair(first, second, exposure_s, name, again=again)
         self._emva.add_pair(first, second, exposure_s, photons)
         if exposure_s is not None:
             self._levels.append((exposure_s, (self._level(first) + self._level(second)) / 2))
@@ -148,6 +151,8 @@ class IsoCalibration:
         span = self._range() or float(first.max()) - float(np.mean(self._black))
         if _FLAT_LOW * span < level < _FLAT_HIGH * span:
             for number, frame in enumerate((first, second)):
+                if again and number == 0:
+                    continue
                 try:
                     self._flats.add(frame, f"{name}, frame {number + 1}")
                 except FramesError as problem:

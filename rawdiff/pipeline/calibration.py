@@ -67,7 +67,7 @@ def calibrate_camera(
     sorted_out, verdicts = sort_out(flats, darks, charts)
     results: list[IsoResult] = []
     maps: dict[str, NDArray[np.generic]] = {}
-    done, total = [len(flats) - 2 * sum(len(one.pairs) for one in sorted_out)], len(frames)
+    done, total = [0], sum(one.count() for one in sorted_out)
     white: float | None = None
     for one in sorted_out:
         with _as_frames_error():
@@ -144,7 +144,8 @@ def _judge_lit(
     with suppress(ValueError):
         if frames.chart is not None:
             chart = _plain(frames.chart, shading)
-            return judge_frame(model, chart, result.phase, result.black_dn, white)
+            low = min(point.mean_dn for point in result.transfer.points if point.used)
+            return judge_frame(model, chart, result.phase, result.black_dn, white, above_dn=low)
         return judge_pairs(model, loaded, result.phase, result.black_dn, white)
     return None
 

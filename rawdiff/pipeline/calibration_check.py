@@ -20,9 +20,9 @@ from rawdiff.pipeline.calibration_frames import (
     group_by_iso,
     pair_by_exposure,
     read_frame,
+    read_noise_profile,
 )
 from rawdiff.pipeline.calibration_verdicts import Verdict
-from rawdiff.raw.ingest import read_tags
 
 _DARK_SPREADS = 3.0
 _LIKE = 0.05
@@ -96,9 +96,7 @@ def _load(path: Path) -> SensorProfile:
 def _model(profile: SensorProfile | None, frame: CalibrationFrame) -> NoiseModel:
     if profile is not None:
         return profile.noise_model(float(frame.facts.iso or 0.0), frame.white_dn)
-    pairs = read_tags(frame.facts.path)[0].noise_profile
-    if not pairs:
-        raise CalibrationFramesError("the file has no NoiseProfile tag", where=frame.facts.path)
+    pairs = read_noise_profile(frame.facts)
     span = _white(frame) - float(np.mean(black_of(frame)))
     try:
         return NoiseModel.from_dng(pairs, (span, span, span))

@@ -18,8 +18,13 @@ from rawdiff_calibration.profile import ProfileCamera, ProfileLevels, SensorProf
 from rawdiff_calibration.published_table import from_table
 
 from rawdiff.errors import CalibrationFramesError, ConfigurationError, InputError
-from rawdiff.pipeline.calibration_frames import FrameFacts, group_by_iso, read_frame
-from rawdiff.raw.ingest import hash_file, read_tags
+from rawdiff.pipeline.calibration_frames import (
+    FrameFacts,
+    group_by_iso,
+    read_frame,
+    read_noise_profile,
+)
+from rawdiff.raw.ingest import hash_file
 
 _SAME_TAG = 0.01
 
@@ -103,17 +108,15 @@ def import_tags(frames: Sequence[FrameFacts]) -> SensorProfile:
     levels = read_levels(first)
     tags = {}
     for iso, group in group_by_iso(frames).items():
-        found = [(facts, read_tags(facts.path)[0].noise_profile) for facts in group]
-        for facts, pairs in found:
-            if not pairs:
-                raise CalibrationFramesError("the file has no NoiseProfile tag", where=facts.path)
-            if len(pairs) != len(found[0][1] or ()) or not np.allclose(pairs, found[0][1], rtol=_SAME_TAG):
+        tags[iso] = read_noise_profile(group[0])
+        for facts in group[1:]:
+            pairs = read_noise_profile(facts)
+            if len(pairs) != len(tags[iso]) or not np.allclose(pairs, tags[iso], rtol=_SAME_TAG):
                 raise CalibrationFramesError(
-                    f"its NoiseProfile is not that of {found[0][0].path.name}, of the same ISO {iso:g}",
+                    f"its NoiseProfile is not that of {group[0].path.name}, of the same ISO {iso:g}",
                     where=facts.path,
                     hint="give files without digital gain, one an ISO is enough",
                 )
-        tags[iso] = found[0][1] or ()
     camera = ProfileCamera(
         first.camera.make, first.camera.model, (first.camera.unique,) if first.camera.unique else ()
     )

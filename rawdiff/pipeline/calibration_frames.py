@@ -126,13 +126,17 @@ def pair_by_exposure(
     """Pair flats of one exposure time in the order they were taken; also return those left over."""
     groups: dict[float | None, list[FrameFacts]] = {}
     for facts in sorted(frames, key=lambda f: (f.captured_at, _natural(f.path.name))):
-        time = None if facts.exposure_s is None else float(f"{facts.exposure_s:.3g}")
-        groups.setdefault(time, []).append(facts)
+        groups.setdefault(same_time(facts), []).append(facts)
     pairs, alone = [], []
     for _, group in sorted(groups.items(), key=lambda item: item[0] or 0.0):
         pairs += list(zip(group[0::2], group[1::2], strict=False))
         alone += group[len(group) // 2 * 2 :]
     return pairs, alone
+
+
+def same_time(facts: FrameFacts) -> float | None:
+    """The exposure time to three digits: alike for frames that were to have the same."""
+    return None if facts.exposure_s is None else float(f"{facts.exposure_s:.3g}")
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
@@ -146,6 +150,21 @@ def group_by_iso(frames: Sequence[FrameFacts]) -> dict[float, list[FrameFacts]]:
     for facts in frames:
         groups.setdefault(float(facts.iso or 0.0), []).append(facts)
     return dict(sorted(groups.items()))
+
+
+def read_noise_profile(facts: FrameFacts) -> tuple[tuple[float, float], ...]:
+    """The NoiseProfile tag of a frame: pairs of S and O, one for all colours or one each.
+
+    Raises:
+        CalibrationFramesError: it has none.
+        InputError: the file cannot be used.
+    """
+    pairs = None if _is_array(facts.path) else read_tags(facts.path)[0].noise_profile
+    if not pairs:
+        raise CalibrationFramesError(
+            "the file has no NoiseProfile tag", where=facts.path, hint="a DNG may have one"
+        )
+    return tuple(pairs)
 
 
 def hash_frames(frames: Sequence[FrameFacts]) -> list[dict[str, str]]:

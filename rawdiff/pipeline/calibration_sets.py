@@ -20,6 +20,7 @@ from rawdiff.pipeline.calibration_frames import (
     group_by_iso,
     pair_by_exposure,
     read_frame,
+    same_time,
 )
 from rawdiff.pipeline.calibration_photons import PhotonCounts
 from rawdiff.pipeline.calibration_verdicts import Verdict, describe_alone
@@ -30,12 +31,20 @@ Pair = tuple[FrameFacts, FrameFacts]
 
 @dataclass(frozen=True)
 class IsoFrames:
-    """The frames of one ISO: darks, pairs of flats, and a chart where it has no flats."""
+    """The frames of one ISO: darks, pairs of flats, and a chart where it has no flats.
+
+    `odd` are pairs of an odd flat with one of its exposure that is in `pairs` already.
+    """
 
     iso: float
     darks: tuple[FrameFacts, ...]
     pairs: tuple[Pair, ...]
+    odd: tuple[Pair, ...]
     chart: FrameFacts | None
+
+    def count(self) -> int:
+        """How many frames are to be read."""
+        return len(self.darks) + 2 * (len(self.pairs) + len(self.odd)) + (self.chart is not None)
 
 
 def sort_out(
@@ -57,10 +66,19 @@ def sort_out(
                 where=given[0].path,
                 hint="one chart for an ISO, and none where there are flats",
             )
-        pairs, alone = pair_by_exposure(lit.get(iso, []))
+        pairs, single = pair_by_exposure(lit.get(iso, []))
+        odd, alone = _join_odd(pairs, single)
         verdicts += describe_alone(iso, alone)
-        found.append(IsoFrames(iso, tuple(dark.get(iso, ())), tuple(pairs), given[0] if given else None))
+        one_chart = given[0] if given else None
+        found.append(IsoFrames(iso, tuple(dark.get(iso, ())), tuple(pairs), tuple(odd), one_chart))
     return found, verdicts
+
+
+def _join_odd(pairs: list[Pair], single: list[FrameFacts]) -> tuple[list[Pair], list[FrameFacts]]:
+    """Odd flats with the last of their exposure that has a partner, and those that have none."""
+    partners = {same_time(second): second for _, second in pairs}
+    odd = [(partners[same_time(one)], one) for one in single if same_time(one) in partners]
+    return odd, [one for one in single if same_time(one) not in partners]
 
 
 class Gathering:
@@ -91,16 +109,16 @@ class Gathering:
             frame = self._read(facts)
             self._begin(frame).add_dark(frame.mosaic_dn, facts.exposure_s or 0.0, facts.path.name)
         refused: list[CalibrationError] = []
-        for pair in frames.pairs:
+        for pair in (*frames.pairs, *frames.odd):
             try:
-                self._add_pair(*pair)
+                self._add_pair(*pair, again=pair in frames.odd)
             except ProcessedFramesError:
                 raise
             except FramesError as problem:
                 refused.append(problem)
                 subject = f"flats at ISO {frames.iso:g}"
                 self.verdicts.append(Verdict(subject, "poor", f"left out: {problem}"))
-        if frames.pairs and len(refused) == len(frames.pairs):
+        if frames.pairs and len(refused) == len(frames.pairs) + len(frames.odd):
             raise refused[0]
         if frames.chart is not None:
             frame = self._read(frames.chart)
@@ -112,13 +130,14 @@ class Gathering:
             )
         return self._session.solve()
 
-    def _add_pair(self, first: FrameFacts, second: FrameFacts) -> None:
+    def _add_pair(self, first: FrameFacts, second: FrameFacts, *, again: bool) -> None:
         photons = None
         if self._photons is not None:
             photons = (self._photons.of(first) + self._photons.of(second)) / 2
         one, two = self._read(first), self._read(second)
+        name = pair_name(first, second)
         self._begin(one).add_flat_pair(
-            one.mosaic_dn, two.mosaic_dn, first.exposure_s, pair_name(first, second), photons
+            one.mosaic_dn, two.mosaic_dn, first.exposure_s, name, photons, again=again
         )
 
     def _begin(self, frame: CalibrationFrame) -> IsoCalibration:

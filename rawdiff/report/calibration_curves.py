@@ -78,8 +78,9 @@ def _points(transfer: PhotonTransferResult, color: int) -> list[Point]:
 
 def _span(curves: Sequence[Series]) -> tuple[float, float]:
     """Height of the fitted lines: what was left out must not squeeze them."""
-    lines = [np.asarray(one.y) for one in curves if one.kind == "line"]
-    return float(min(y.min() for y in lines)) / 2, float(max(y.max() for y in lines)) * 2
+    lines = np.concatenate([np.asarray(one.y) for one in curves if one.kind == "line"])
+    above = lines[lines > 0]  # the line of a chart may cross zero near black
+    return float(above.min()) / 2, float(above.max()) * 2
 
 
 def draw_fitness(outcomes: Sequence[IsoOutcome]) -> list[Figure]:

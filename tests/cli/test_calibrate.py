@@ -150,7 +150,7 @@ def test_check_of_a_wrong_profile_fails_with_the_reason(calibrated, frames, tmp_
 
 def test_check_of_tags_needs_tags(frames):
     result = _run("--check", "tag", frames / "flats" / "f00_400.npy")
-    assert result.exit_code in (3, 4) and "Traceback" not in result.output
+    _refused(result, "no NoiseProfile tag")
 
 
 def test_fits_frames_are_read(copied):
@@ -183,6 +183,85 @@ def test_a_part_of_the_frame_is_enough(copied):
 def test_crop_that_cannot_be_is_refused(frames, tmp_path, crop):
     result = _run("--flats", frames / "flats", "-o", tmp_path / "p.json", "--crop", crop)
     assert result.exit_code == 2 and "crop" in result.stderr
+
+
+def test_photon_counts_give_quantum_efficiency(copied, tmp_path):
+    """Green answers 30000 electrons a second in the middle, 0.95 of it on average, to 60000 photons."""
+    result = _calibrate(copied, "--photons", "60000", "--json")
+    assert result.exit_code == 0, result.output
+    sheets = json.loads((tmp_path / "p.json").read_text())["emva_1288"]
+    assert [sheet["color"] for sheet in sheets] == ["R", "G", "B"]
+    # 20 kP of green in 5 pairs: K to 1 %, and QE with it.
+    assert sheets[1]["quantum_efficiency"]["value"] == pytest.approx(0.475, rel=0.04)
+    assert sheets[1]["threshold_p"]["value"] == pytest.approx(
+        sheets[1]["threshold_e"]["value"] / 0.475, rel=0.04
+    )
+    assert sheets[0]["quantum_efficiency"]["value"] == pytest.approx(0.285, rel=0.04)
+    told = json.loads(result.stdout.splitlines()[-1])["emva_1288"]
+    assert told[1]["quantum_efficiency"] == sheets[1]["quantum_efficiency"]["value"]
+    notes = [path.read_text().splitlines() for path in (copied / "flats").glob("*.toml")]
+    lines = {line.split(" = ")[1] for note in notes for line in note if line.startswith("time_s")}
+    table = tmp_path / "photons.csv"
+    table.write_text("exposure_s,photons\n" + "".join(f"{t},{60000 * float(t)}\n" for t in sorted(lines)))
+    again = _calibrate(copied, "--photons", table, "--overwrite")
+    assert again.exit_code == 0 and "QE" in again.stdout, again.output
+    same = json.loads((tmp_path / "p.json").read_text())["emva_1288"]
+    assert same[1]["quantum_efficiency"]["value"] == pytest.approx(told[1]["quantum_efficiency"])
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("-5", "cannot be"),
+        ("nowhere.csv", "photon counts"),
+        ("file,photons\nf00_400.npy,5\n", "no photon count"),
+    ],
+)
+def test_photon_counts_that_cannot_be_meant(copied, tmp_path, given, message):
+    if "\n" in given:
+        (tmp_path / "table.csv").write_text(given)
+        given = tmp_path / "table.csv"
+    result = _calibrate(copied, "--photons", given)
+    assert result.exit_code == 2 and message in " ".join(result.stderr.split()), result.output
+
+
+def test_an_odd_flat_joins_the_pair_of_its_exposure(copied):
+    frames = sorted((copied / "flats").glob("f4?_400.npy"))
+    time = json.loads(
+        frames[0].with_name(frames[0].name + ".toml").read_text().split("time_s = ")[1].split()[0]
+    )
+    _save(copied / "flats", "f42_400", SENSOR.flat(iso=400.0, seed=999, exposure_s=time), 400.0, time)
+    _save(
+        copied / "flats", "lone", SENSOR.flat(iso=400.0, seed=998, exposure_s=0.9 * time), 400.0, 0.9 * time
+    )
+    result = _calibrate(copied)
+    assert result.exit_code == 0 and "6 pairs of flats" in result.output, result.output
+    assert "(lone.npy)" in result.output and "f42_400" not in result.output
+
+
+def _stepped_chart():
+    """Eight grey steps in one frame, low enough for PRNU to count little."""
+    steps = np.geomspace(30, 1500, 8).astype(np.float32)
+    light = np.kron(steps.reshape(2, 4), np.ones((128, 80), np.float32))
+    return SENSOR.expose(light, 0.01, iso=400.0, seed=77)
+
+
+def test_a_chart_stands_in_for_flats_with_its_trust_stated(copied):
+    _save(copied, "chart", _stepped_chart())
+    out = copied.parent / "chart.json"
+    result = _run("--chart", copied / "chart.npy", "--darks", copied / "darks", "-o", out)
+    assert result.exit_code == 0, result.output
+    profile, truth = load_profile(out), SENSOR.noise_model(400.0)
+    gain = profile.iso[0].gain_dn_per_e
+    assert gain.value == pytest.approx(truth.gain_dn_per_e[1], rel=0.1)
+    assert gain.covers(truth.gain_dn_per_e[1], 2)
+    assert "one frame of a chart" in profile.provenance["trust"]["400"]
+    assert "! chart at ISO 400: one frame of a chart" in result.stdout
+
+
+def test_a_chart_beside_flats_is_refused(copied):
+    _save(copied, "chart", _stepped_chart())
+    _refused(_calibrate(copied, "--chart", copied / "chart.npy"), "has this chart and flats")
 
 
 def _refused(result, message):
