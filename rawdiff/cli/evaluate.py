@@ -36,6 +36,9 @@ def evaluate(
     invariance: bool = typer.Option(
         False, "--invariance", help="enhance: agreement under other light.", rich_help_panel=_ENHANCE
     ),
+    ablate: Path | None = typer.Option(
+        None, "--ablate", help="enhance: networks of quadprior in a folder.", rich_help_panel=_ENHANCE
+    ),
     markdown: Path | None = typer.Option(
         None, "--markdown", help="enhance: write the tables there.", rich_help_panel=_ENHANCE
     ),
@@ -56,8 +59,9 @@ def evaluate(
         if suite not in ("denoise", "burst", "enhance"):
             raise ConfigurationError(f"there is no suite '{suite}'", hint="denoise, burst or enhance")
         if suite == "enhance":
-            part = enhance.choose_part(invariance=invariance)
-            request = enhance.EnhanceRequest(photos, part, tuple(filter(None, methods.split(","))), limit)
+            part = enhance.choose_part(invariance=invariance, ablate=ablate is not None)
+            wanted = tuple(filter(None, methods.split(",")))
+            request = enhance.EnhanceRequest(photos, part, wanted, limit, ablate)
             enhance.show_tables(enhance.evaluate_enhance(request), json_file, markdown, as_json)
             return
         listed = list_photographs(photos)

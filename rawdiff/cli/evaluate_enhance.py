@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rawdiff.errors import ConfigurationError
+from rawdiff.report.enhance_ablation import run_ablation, tabulate_ablation
 from rawdiff.report.enhance_invariance import run_invariance, tabulate_invariance
 from rawdiff.report.enhance_methods import choose_methods
 from rawdiff.report.tables import Table, join_markdown
@@ -25,12 +26,14 @@ class EnhanceRequest:
         part: which of its parts.
         methods: names of enhancers, all that can run where empty.
         limit: the first N pictures only, 0 for all.
+        networks: folder of the networks that an ablation compares.
     """
 
     photos: Path
     part: str
     methods: tuple[str, ...]
     limit: int
+    networks: Path | None = None
 
 
 Found = tuple[list[Table], Any]
@@ -85,4 +88,12 @@ def _invariance(request: EnhanceRequest) -> Found:
     return tabulate_invariance(found), [asdict(row) for row in found]
 
 
-_PARTS: dict[str, Callable[[EnhanceRequest], Found]] = {"invariance": _invariance}
+def _ablation(request: EnhanceRequest) -> Found:
+    if request.networks is None:
+        raise ConfigurationError("an ablation compares the networks of a folder", hint="--ablate DIR")
+    photographs = held_out(request)
+    figures = run_ablation(photographs, request.networks, tell)
+    return tabulate_ablation(figures, len(photographs)), figures
+
+
+_PARTS: dict[str, Callable[[EnhanceRequest], Found]] = {"invariance": _invariance, "ablate": _ablation}
