@@ -39,6 +39,15 @@ def evaluate(
     ablate: Path | None = typer.Option(
         None, "--ablate", help="enhance: networks of quadprior in a folder.", rich_help_panel=_ENHANCE
     ),
+    raw: bool = typer.Option(
+        False, "--raw", help="enhance: from simulated raw at ratio 100.", rich_help_panel=_ENHANCE
+    ),
+    ocr: bool = typer.Option(
+        False, "--ocr", help="enhance: dark text, read by tesseract.", rich_help_panel=_ENHANCE
+    ),
+    recipe: str = typer.Option(
+        "mmse", "--recipe", help="enhance: how to denoise first; none for pictures.", rich_help_panel=_ENHANCE
+    ),
     markdown: Path | None = typer.Option(
         None, "--markdown", help="enhance: write the tables there.", rich_help_panel=_ENHANCE
     ),
@@ -59,9 +68,9 @@ def evaluate(
         if suite not in ("denoise", "burst", "enhance"):
             raise ConfigurationError(f"there is no suite '{suite}'", hint="denoise, burst or enhance")
         if suite == "enhance":
-            part = enhance.choose_part(invariance=invariance, ablate=ablate is not None)
+            part = enhance.choose_part(invariance=invariance, raw=raw, ocr=ocr, ablate=ablate is not None)
             wanted = tuple(filter(None, methods.split(",")))
-            request = enhance.EnhanceRequest(photos, part, wanted, limit, ablate)
+            request = enhance.EnhanceRequest(photos, part, wanted, limit, ablate, recipe)
             enhance.show_tables(enhance.evaluate_enhance(request), json_file, markdown, as_json)
             return
         listed = list_photographs(photos)
@@ -90,12 +99,13 @@ def _run_denoise(
     """The denoising suite, its peers started and ended."""
     from rawdiff.report.denoise_cases import conditions
     from rawdiff.report.denoise_suite import run_suite
+    from rawdiff.report.flat_fields import measure_flats
     from rawdiff.report.peers import KeptFigures, Peer, parse_peer
 
     kept = None if figures is None else KeptFigures(figures)
     with ExitStack() as stack:
         running = [stack.enter_context(Peer(*parse_peer(text))) for text in peers]
-        return run_suite(
+        found = run_suite(
             photographs,
             methods,
             conditions(cameras, iso),
@@ -105,6 +115,8 @@ def _run_denoise(
             peers=running,
             kept=kept,
         )
+    found.flats = measure_flats(methods)
+    return found
 
 
 def _show_denoise(found: SuiteResult, json_file: Path | None, as_json: bool) -> None:

@@ -16,6 +16,7 @@ from torch import Tensor
 from rawdiff.errors import ConfigurationError
 from rawdiff.report.color_difference import ciede2000, render_lab
 from rawdiff.report.denoise_cases import RATIOS, REFERENCE, Condition, DarkFrame, draw_cases
+from rawdiff.report.flat_fields import FlatFigures
 from rawdiff.report.metrics import BrightnessBias, align_brightness, psnr, ssim
 from rawdiff.report.peers import Figures, KeptFigures, Peer
 from rawdiff.train.photographs import Photograph
@@ -41,10 +42,11 @@ class Row:
 
 @dataclass
 class SuiteResult:
-    """All rows, and bias per brightness of the methods that ran here (peers kept their figures only)."""
+    """All rows; bias per brightness and flat grey of the methods that ran here, not of peers."""
 
     rows: list[Row] = field(default_factory=list)
     bias: dict[str, list[dict[str, float]]] = field(default_factory=dict)
+    flats: list[FlatFigures] = field(default_factory=list)
 
     def methods(self) -> list[str]:
         """By mean PSNR, the worst first: the ladder's order."""
@@ -87,6 +89,7 @@ class SuiteResult:
             "rows": [asdict(row) for row in self.rows],
             "cpu_s_per_mp": {method: self.cpu_s_per_mp(method) for method in self.methods()},
             "bias": self.bias,
+            "flats": [asdict(flat) for flat in self.flats],
         }
 
 

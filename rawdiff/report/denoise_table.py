@@ -22,7 +22,7 @@ def write_tables(found: SuiteResult, versus: str = "bm3d") -> str:
         parts.append(_gains(found, versus))
     for figure, title, form in _FIGURES:
         parts.append(f"{title}\n\n{_grid(found, _cell(found, figure, form))}")
-    parts += [_cameras(found), _bias(found)]
+    parts += [_cameras(found), _bias(found), _flats(found)]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -94,6 +94,21 @@ def _bias(found: SuiteResult) -> str:
             cells.append(f"{100 * row['bias']:+.2f} +- {100 * row['standard_error']:.2f}")
         lines.append(_line(f"{edge[0]:g} - {edge[1]:g}", cells))
     return "Bias per brightness of the truth, %, +- standard error\n\n" + "\n".join(lines)
+
+
+def _flats(found: SuiteResult) -> str:
+    """Flat grey: relative error of the mean, and the largest share of a grid's frequency."""
+    if not found.flats:
+        return ""
+    methods = list(dict.fromkeys(flat.method for flat in found.flats))
+    lines = [_line("electrons", methods), "|---" * (len(methods) + 1) + "|"]
+    for level in dict.fromkeys(flat.level_e for flat in found.flats):
+        row = {flat.method: flat for flat in found.flats if flat.level_e == level}
+        error = next(iter(row.values())).standard_error
+        cells = [f"{100 * row[method].bias:+.2f}; {row[method].pattern:.0e}" for method in methods]
+        lines.append(_line(f"{level:g} (+- {100 * error:.2f} by noise)", cells))
+    title = "Flat grey: error of the mean, %; largest share of its power at a period of 2 to 32 pixels"
+    return f"{title}\n\n" + "\n".join(lines)
 
 
 def _line(head: str, cells: Sequence[str]) -> str:

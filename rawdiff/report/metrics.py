@@ -11,6 +11,7 @@ from torch import Tensor
 
 _C1, _C2 = 0.01**2, 0.03**2
 
+PATTERN_PERIODS = (2, 4, 8, 16, 32)
 BRIGHTNESS_EDGES_E = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
 
 
@@ -46,6 +47,31 @@ def _window(planes: Tensor) -> Tensor:
     weights = (weights / weights.sum()).view(1, 1, 1, 11)
     across = F.conv2d(planes[:, None], weights)
     return F.conv2d(across, weights.transpose(2, 3))[:, 0]
+
+
+def pattern_share(residual: Tensor) -> float:
+    """Largest share of a residual's power at one frequency of a grid: what shows as a pattern.
+
+    Grids are those of the CFA, of a network's stem and of its pooling: periods of 2, 4, 8, 16 and 32 pixels
+    down and across; the mean is no pattern. White noise on n pixels has about 10 / n.
+
+    Args:
+        residual: estimate minus truth of a flat field's mosaic, `[H, W]`, sides of whole periods.
+
+    Raises:
+        ValueError: sides that are not multiples of 32.
+    """
+    height, width = residual.shape
+    if height % PATTERN_PERIODS[-1] or width % PATTERN_PERIODS[-1]:
+        raise ValueError(f"a residual has whole periods of {PATTERN_PERIODS[-1]}, not {height}x{width}")
+    centred = residual.double() - residual.double().mean()
+    power = torch.fft.fft2(centred).abs() ** 2
+    shares = []
+    for period in PATTERN_PERIODS:
+        lattice = power[:: height // period, :: width // period].clone()
+        lattice[0, 0] = 0
+        shares.append(float(lattice.max() / power.sum()))
+    return max(shares)
 
 
 def align_brightness(estimate: Tensor, clean: Tensor) -> Tensor:

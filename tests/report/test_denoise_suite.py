@@ -143,6 +143,7 @@ def test_the_command_writes_what_it_measures(photograph: Photograph, tmp_path: P
     assert result.exit_code == 0, result.output
     assert "| sharp, ratio 100 |" in result.output
     assert json.loads(target.read_text())["rows"][0]["condition"] == REFERENCE
+    assert "Flat grey" in result.output
     for bad in (["video"], ["denoise", "--methods", "magic"], ["denoise", "--ratios", "x"]):
         refused = CliRunner().invoke(app, [*bad, "--photos", str(tmp_path)])
         assert refused.exit_code == 2
