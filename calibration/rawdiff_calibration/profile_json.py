@@ -100,7 +100,8 @@ def load_profile(path: Path) -> SensorProfile:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ProfileProblem(f"cannot read the profile: {error}", where=str(path)) from None
+        reason = error.strerror if isinstance(error, OSError) else "not text"
+        raise ProfileProblem(f"cannot read the profile: {reason}", where=str(path)) from None
     return profile_from_json(text, str(path))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,17 +33,6 @@ def require_same_shape(frame: NDArray[np.generic], shape: tuple[int, int], where
             where=where,
             hint="give frames of one camera at one crop",
         )
-
-
-def require_same(what: str, values: Sequence[object], names: Sequence[str]) -> None:
-    """Raise MixedFramesError unless all frames share one ISO, camera, or whatever `what` names."""
-    for value, name in zip(values, names, strict=True):
-        if value != values[0]:
-            raise MixedFramesError(
-                f"{what} {value}, but {what} {values[0]} in {names[0]}",
-                where=name,
-                hint=f"calibrate one {what} at a time",
-            )
 
 
 def require_finite(frame: NDArray[np.floating], where: str) -> None:

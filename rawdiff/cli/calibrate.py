@@ -202,9 +202,8 @@ def find_frames(given: list[str]) -> list[Path]:
         else:
             matches = sorted(Path(p) for p in glob.glob(text, recursive=True) if _is_frame(Path(p)))
         if not matches:
-            raise ConfigurationError(
-                f"no file matches '{text}'", hint="a file, a folder, or a pattern in quotes"
-            )
+            what = f"the folder '{text}' holds no frames" if path.is_dir() else f"no file matches '{text}'"
+            raise ConfigurationError(what, hint="a file, a folder, or a pattern in quotes")
         found += [match for match in matches if match not in found]
     return found
 

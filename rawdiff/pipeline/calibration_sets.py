@@ -53,9 +53,10 @@ def sort_out(
     """The frames by ISO, and what has to be said of flats without a partner.
 
     Raises:
-        CalibrationFramesError: an ISO has two charts, or a chart and flats.
+        CalibrationFramesError: an ISO has two charts, or a chart and flats; or none has both light and darks.
     """
     lit, dark, chart = group_by_iso(flats), group_by_iso(darks), group_by_iso(charts)
+    _require_common_iso(sorted({*lit, *chart}), sorted(dark), darks)
     found, verdicts = [], []
     for iso in sorted({*lit, *dark, *chart}):
         given = chart.get(iso, [])
@@ -72,6 +73,17 @@ def sort_out(
         one_chart = given[0] if given else None
         found.append(IsoFrames(iso, tuple(dark.get(iso, ())), tuple(pairs), tuple(odd), one_chart))
     return found, verdicts
+
+
+def _require_common_iso(lit: list[float], dark: list[float], darks: Sequence[FrameFacts]) -> None:
+    """Refuse flats and darks that have no ISO in common: one of the sets is not what it was taken for."""
+    if lit and dark and not set(lit) & set(dark):
+        names = [", ".join(f"{iso:g}" for iso in isos) for isos in (lit, dark)]
+        raise CalibrationFramesError(
+            f"the flats are of ISO {names[0]}, the darks of ISO {names[1]}: none has both",
+            where=darks[0].path,
+            hint="shoot flats and darks at the same ISO",
+        )
 
 
 def _join_odd(pairs: list[Pair], single: list[FrameFacts]) -> tuple[list[Pair], list[FrameFacts]]:

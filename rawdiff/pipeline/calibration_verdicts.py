@@ -55,6 +55,9 @@ def describe_iso(profile: SensorProfile, outcome: IsoOutcome) -> list[Verdict]:
                     flats, "poor", f"the levels scatter {worst**0.5:.1f} times more than their errors say"
                 )
             )
+    elif result.darks is not None:
+        words = "no flats at this ISO: K follows from that of the others, in proportion to ISO"
+        found.append(Verdict(darks, "poor", words))
     if result.flat is not None:
         found += [Verdict(flats, "note", note) for note in result.flat.notes]
     if result.darks is not None:

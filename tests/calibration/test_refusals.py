@@ -23,7 +23,6 @@ from rawdiff_calibration.errors import (
 from rawdiff_calibration.flat import FlatAccumulator
 from rawdiff_calibration.mosaic import Mosaic, plane_slices
 from rawdiff_calibration.photon_transfer import PhotonTransfer
-from rawdiff_calibration.refusals import require_same
 from rawdiff_calibration.sensor import SimulatedSensor
 from scipy.ndimage import gaussian_filter
 
@@ -75,12 +74,6 @@ def test_frames_of_two_sizes() -> None:
         curve().add_pair(flat(1000, 0), flat(1000, 1)[:, :256])
     with pytest.raises(MixedFramesError):
         flats().add(flat(1000, 0)[:128])
-
-
-def test_frames_of_two_isos_or_cameras() -> None:
-    with pytest.raises(MixedFramesError, match=r"b\.dng: ISO 800, but ISO 100 in a\.dng"):
-        require_same("ISO", [100, 800], ["a.dng", "b.dng"])
-    require_same("camera", ["X", "X"], ["a.dng", "b.dng"])
 
 
 def test_frames_that_are_not_numbers() -> None:

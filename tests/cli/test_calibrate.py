@@ -280,6 +280,27 @@ def test_mixed_sizes_are_refused(copied):
     _refused(_calibrate(copied), "128x128")
 
 
+def test_mixed_isos_are_refused(copied):
+    for path in (copied / "darks").glob("*.toml"):
+        path.write_text(path.read_text().replace("iso = 400.0", "iso = 800.0"))
+    _refused(_calibrate(copied), "the flats are of ISO 400, the darks of ISO 800")
+
+
+def test_darks_of_one_more_iso_take_their_gain_from_the_others_and_it_is_told(copied):
+    for i in range(6):
+        _save(copied / "darks", f"d{i}_800", SENSOR.dark(0.01, iso=800.0, seed=i), 800.0)
+    result = _calibrate(copied)
+    assert result.exit_code == 0 and "! darks at ISO 800: no flats at this ISO" in result.output
+    gains = {entry.iso: entry.gain_dn_per_e.value for entry in load_profile(copied.parent / "p.json").iso}
+    assert gains[800.0] == pytest.approx(2 * gains[400.0], rel=0.01)
+
+
+def test_an_empty_folder_is_named(tmp_path):
+    (tmp_path / "empty").mkdir()
+    result = _run("--flats", tmp_path / "empty", "-o", tmp_path / "p.json")
+    assert result.exit_code == 2 and "holds no frames" in result.stderr
+
+
 def test_file_without_iso_is_refused_unless_told(copied):
     path = copied / "darks" / "d0_400.npy.toml"
     path.write_text("\n".join(line for line in path.read_text().splitlines() if not line.startswith("iso")))
@@ -330,10 +351,20 @@ def test_darks_alone_are_refused(copied):
     _refused(result, "no flats")
 
 
-@pytest.mark.parametrize("arguments", [(), ("-o", "p.json"), ("--flats", "nowhere/*.npy", "-o", "p.json")])
-def test_requests_that_cannot_be_meant(arguments):
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "nothing to calibrate with"),
+        (("-o", "p.json"), "nothing to calibrate with"),
+        (("--flats", "nowhere/*.npy", "-o", "p.json"), "no file matches 'nowhere/*.npy'"),
+        (("--flats", "nowhere/*.npy"), "no profile to write"),
+        (("--flats", "a.npy", "--check", "p.json"), "two tasks"),
+        (("--check", "p.json"), "no frames to judge by"),
+    ],
+)
+def test_requests_that_cannot_be_meant(arguments, message):
     result = _run(*arguments)
-    assert result.exit_code in (2, 4) and "Traceback" not in result.stderr
+    assert result.exit_code == 2 and message in " ".join(result.stderr.split()), result.output
 
 
 def test_tag_and_profile_are_judged_on_dng_frames(tmp_path):
