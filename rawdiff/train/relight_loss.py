@@ -29,6 +29,9 @@ from rawdiff.train.relighting import LightPair
 
 DETAIL_WEIGHT, VARIATION_WEIGHT = 0.1, 0.01
 
+NORMAL_FROM = 0.1
+"""Mean light of a photograph below which it shows a night, and not how bright normal light is."""
+
 
 def relight_loss(network: WaveletRelight, pair: LightPair, generator: Generator) -> tuple[Tensor, Tensor]:
     """One step's loss, and the mean squared error of the relit picture, in encoded light."""
@@ -46,13 +49,19 @@ def relight_loss(network: WaveletRelight, pair: LightPair, generator: Generator)
     light = haar.forward(2 * target - 1, LEVELS)
     condition = haar.forward(2 * encoded - 1, LEVELS).average
     total = (
-        off.abs().mean()
+        level_loss(off, pair.normal)
         + noise_loss(network, light.average, condition, generator)
         + (relit.average - light.average).square().mean()
         + detail_loss(relit, light)
         + content_loss((relit.picture + 1) / 2, target)
     )
     return total, ((relit.picture.detach() + 1) / 2 - target).square().mean()
+
+
+def level_loss(off: Tensor, normal: Tensor) -> Tensor:
+    """Mean |log of gain chosen / gain right|, of photographs that are not themselves dark."""
+    counts = luminance(normal).mean(dim=(1, 2)) >= NORMAL_FROM
+    return (off.abs() * counts).sum() / counts.sum().clamp(min=1)
 
 
 def noise_loss(network: WaveletRelight, clean: Tensor, condition: Tensor, generator: Generator) -> Tensor:

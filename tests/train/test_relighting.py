@@ -20,7 +20,13 @@ from rawdiff.simulate.scene import srgb_to_linear
 from rawdiff.train.card import write_card
 from rawdiff.train.loop import Run
 from rawdiff.train.photographs import Photograph
-from rawdiff.train.relight_loss import content_loss, detail_loss, relight_loss, total_variation
+from rawdiff.train.relight_loss import (
+    content_loss,
+    detail_loss,
+    level_loss,
+    relight_loss,
+    total_variation,
+)
 from rawdiff.train.relight_validation import fixed_lights
 from rawdiff.train.relighting import LightPair, LightPlan, darken, draw_light, leave_noise, quantise
 from rawdiff.train.tasks import find_task
@@ -121,6 +127,13 @@ def test_an_error_of_level_moves_the_level_alone() -> None:
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
 
 
+def test_dark_photographs_do_not_tell_how_bright_light_is() -> None:
+    off = torch.tensor([0.5, -3.0])
+    normal = torch.tensor([0.3, 0.02]).view(2, 1, 1, 1).expand(2, 3, 8, 8)
+    assert float(level_loss(off, normal)) == pytest.approx(0.5)
+    assert float(level_loss(off, normal / 10)) == 0
+
+
 def test_gradients_pass_through_every_step_of_the_walk() -> None:
     torch.manual_seed(1)
     network = WaveletRelight((4, 6), (1, 1), detail_width=4, steps=3)
@@ -178,7 +191,7 @@ def test_a_killed_run_ends_at_the_same_weights(photographs: list[Photograph], tm
     for name, tensor in whole.network.state_dict().items():
         assert torch.equal(tensor, resumed.network.state_dict()[name]), name
         assert torch.equal(whole.average[name], resumed.average[name]), name
-    assert not torch.equal(whole.network.level.law.bias, torch.tensor([-0.2]))  # type: ignore[union-attr]
+    assert not torch.equal(whole.network.level.law.bias, torch.tensor([-0.49]))  # type: ignore[union-attr]
 
 
 def test_a_run_leaves_weights_and_a_card(photographs: list[Photograph], tmp_path: Path) -> None:
