@@ -19,9 +19,9 @@ Rows = slice
 _Estimate = TypeVar("_Estimate")
 Writer = Callable[[Rows, _Estimate], None]
 
-_STRIP_CELLS = 1 << 16
-"""Pixels of the finest level in a strip. Its feature maps (8 MB at 32 channels) stay near the processor, and
-of a size that the allocator keeps."""
+_STRIP_CELLS = 1 << 17
+"""Pixels of the finest level in a strip. Its feature maps (16 MB at 32 channels) stay near the processor, and
+of a size that the allocator keeps; half as many cost 4 % in margins, twice as many as much in cache."""
 
 
 def run_in_strips(
