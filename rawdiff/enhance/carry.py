@@ -23,14 +23,16 @@ _SPAN = (1 + _TOE) ** 0.5 - _ROOT_TOE
 def encode_light(linear: Tensor) -> Tensor:
     """(sqrt(x + c) - sqrt(c)) / (sqrt(1 + c) - sqrt(c)), going on straight below black; 0 and 1 stay."""
     root = torch.sqrt(linear.clamp(min=0) + _TOE) - _ROOT_TOE
-    return (root + linear.clamp(max=0) * (0.5 / _ROOT_TOE)) * (1 / _SPAN)
+    encoded: Tensor = (root + linear.clamp(max=0) * (0.5 / _ROOT_TOE)) * (1 / _SPAN)
+    return encoded
 
 
 def decode_light(encoded: Tensor) -> Tensor:
     """The inverse of `encode_light`."""
     root = encoded * _SPAN
     above = root.clamp(min=0) + _ROOT_TOE
-    return above * above - _TOE + root.clamp(max=0) * (2 * _ROOT_TOE)
+    linear: Tensor = above * above - _TOE + root.clamp(max=0) * (2 * _ROOT_TOE)
+    return linear
 
 
 @dataclass(frozen=True)

@@ -106,7 +106,8 @@ def restore_details(network: WaveletRelight, bands: haar.Coefficients) -> tuple[
 
 def _from_average(average: Tensor) -> Tensor:
     """The mean of encoded light that a coefficient of the average band stands for."""
-    return (average / CELL + 1) / 2
+    light: Tensor = (average / CELL + 1) / 2
+    return light
 
 
 def relight_at_level(

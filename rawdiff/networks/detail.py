@@ -55,7 +55,8 @@ class DetailRestoration(nn.Module):
         told = torch.cat([self.vertical(down, diagonal), self.horizontal(across, diagonal)], dim=1)
         restored = [self.finish[0](across), self.finish[1](down), self.finish[2](self.merge(told))]
         change = self.outlet(torch.stack(restored, dim=1).flatten(0, 1)).unflatten(0, (batch, 3))
-        return bands + change.transpose(1, 2)
+        restored_bands: Tensor = bands + change.transpose(1, 2)
+        return restored_bands
 
 
 class CrossAttention(nn.Module):
@@ -83,7 +84,8 @@ class CrossAttention(nn.Module):
     def forward(self, asking: Tensor, told: Tensor) -> Tensor:
         """Answer `asking` `[B, C, h, w]` with what `told` of that shape holds."""
         value = self.value(told).transpose(1, 2)
-        return (self.weights(asking, told) @ value).transpose(1, 2)
+        answer: Tensor = (self.weights(asking, told) @ value).transpose(1, 2)
+        return answer
 
 
 class DilatedBlock(nn.Module):

@@ -99,7 +99,8 @@ def _draw_pool(plan: LightPlan, size: tuple[int, int], generator: Generator) -> 
     y, x, wide, deep = torch.rand(4, generator=generator).tolist()
     low, high = plan.pool_floor
     floor = low + (high - low) * deep
-    return (floor + (1 - floor) * _glow(size, y, x, 0.12 + 0.4 * wide)).expand(3, *size)
+    field: Tensor = floor + (1 - floor) * _glow(size, y, x, 0.12 + 0.4 * wide)
+    return field.expand(3, *size)
 
 
 def _draw_lamps(plan: LightPlan, size: tuple[int, int], generator: Generator) -> Tensor:

@@ -69,7 +69,7 @@ def test_forms_agree_where_a_row_has_64_pixels() -> None:
     for published in (False, True):
         torch.manual_seed(3)
         maps.append(CrossAttention(8, published).weights(asking, told))
-    assert torch.allclose(*maps, atol=1e-6)
+    assert torch.allclose(maps[0], maps[1], atol=1e-6)
 
 
 def test_a_row_depends_on_rows_within_reach_and_no_further() -> None:
