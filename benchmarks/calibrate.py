@@ -199,7 +199,8 @@ def time_calibration(shape: tuple[int, int], folder: Path) -> None:
         reading, count = reading + time.perf_counter() - start, count + 1
         return frame
 
-    calibration.read_frame = calibration_sets.read_frame = read
+    for module in (calibration, calibration_sets):
+        vars(module)["read_frame"] = read
     darks, flats = ([examine_frame(path) for path in sorted(folder.glob(f"{kind}_*.npy"))] for kind in KINDS)
     begun, cpu = time.perf_counter(), time.process_time()
     done = calibration.calibrate_camera(flats, darks, ignore)

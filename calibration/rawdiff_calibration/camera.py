@@ -108,6 +108,6 @@ def describe_certainty(iso: float, figures: IsoFigures, darks: DarkResult | None
             share = figure.se / figure.value
             if share > 0.03:
                 few = f"only {count} darks" if count else "no darks"
-                cause = f"{few} at ISO {iso:g}" if name == "read_noise_dn" else f"ISO {iso:g}"
-                words.append(f"{cause}: {what} is known to {share:.0%}")
+                cause = f"{few} at ISO {iso:g}: " if name == "read_noise_dn" else ""
+                words.append(f"{cause}{what} is known to {share:.0%}")
     return words

@@ -63,7 +63,7 @@ def describe_iso(profile: SensorProfile, outcome: IsoOutcome) -> list[Verdict]:
     if result.darks is not None:
         found += [Verdict(darks, "note", note) for note in result.darks.notes]
     found += [
-        Verdict(darks, "poor", words)
+        Verdict(f"figures at ISO {result.iso:g}", "poor", words)
         for words in describe_certainty(result.iso, profile.at(result.iso), result.darks)
     ]
     for subject, judged in ((flats, outcome.fitness), (darks, outcome.dark_fitness)):

@@ -7,21 +7,22 @@ says so.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rawdiff_calibration.laws import Step
 from rawdiff_calibration.profile import SensorProfile
+from rawdiff_calibration.shading import weigh_shading
 
 from rawdiff.errors import ConfigurationError
 from rawdiff.pipeline.noise_model import ChosenNoise
 from rawdiff.raw.frame import RawFrame, plane_sites
 
 _SHADING, _RATE = "dark_shading_dn_iso_", "dark_rate_dn_per_s_iso_"
-_NEAR_STOPS = 0.6
-"""Dark shading is taken from a measured ISO at most this far from the frame's."""
 _SAME_BLACK_DN = 0.5
 
 
@@ -48,7 +49,7 @@ def apply_profile_maps(frame: RawFrame, chosen: ChosenNoise) -> tuple[RawFrame, 
         return frame, Applied()
     arrays = load_maps(chosen.profile, chosen.profile_path)
     frame, bias = _subtract_bias(frame, chosen)
-    frame, shading = _subtract_shading(frame, arrays)
+    frame, shading = _subtract_shading(frame, arrays, chosen.profile.steps)
     frame, defects = _mark_defects(frame, arrays)
     return frame, Applied(shading, defects, bias)
 
@@ -93,21 +94,33 @@ def _subtract_bias(frame: RawFrame, chosen: ChosenNoise) -> tuple[RawFrame, tupl
     return replace(frame, mosaic_dn=mosaic), bias
 
 
-def _subtract_shading(frame: RawFrame, arrays: dict[str, NDArray[Any]]) -> tuple[RawFrame, str]:
-    iso = frame.tags.exposure.iso
+def _subtract_shading(
+    frame: RawFrame, arrays: dict[str, NDArray[Any]], steps: Sequence[Step]
+) -> tuple[RawFrame, str]:
+    """Take the dark pattern off, between measured ISOs as the line through the neighbours tells it."""
+    iso, time = frame.tags.exposure.iso, frame.tags.exposure.time_s
     known = {float(key.removeprefix(_SHADING)): key for key in arrays if key.startswith(_SHADING)}
     if not known or not iso:
         return frame, "none"
-    nearest = min(known, key=lambda other: abs(np.log2(other / iso)))
-    if abs(np.log2(nearest / iso)) > _NEAR_STOPS:
+    weights = weigh_shading(iso, known, steps)
+    if not weights:
         return frame, f"none: ISO {iso:g} is far from those measured"
-    shading = arrays[known[nearest]].astype(np.float32)
-    if shading.shape != frame.shape:
-        return frame, "none: measured at another size"
-    rate, time = arrays.get(f"{_RATE}{nearest:g}"), frame.tags.exposure.time_s
-    if rate is not None and time:
-        shading += rate.astype(np.float32) * np.float32(time)
-    return replace(frame, mosaic_dn=frame.mosaic_dn - shading), f"of ISO {nearest:g}"
+    shading = np.zeros(frame.shape, np.float32)
+    for measured, weight in weights.items():
+        own = arrays[known[measured]].astype(np.float32)
+        if own.shape != frame.shape:
+            return frame, "none: measured at another size"
+        rate = arrays.get(f"{_RATE}{measured:g}")
+        if rate is not None and time:
+            own += rate.astype(np.float32) * np.float32(time)
+        shading += np.float32(weight) * own
+    return replace(frame, mosaic_dn=frame.mosaic_dn - shading), _told(list(weights))
+
+
+def _told(isos: list[float]) -> str:
+    if len(isos) == 1:
+        return f"of ISO {isos[0]:g}"
+    return f"between ISO {isos[0]:g} and {isos[1]:g}"
 
 
 def _mark_defects(frame: RawFrame, arrays: dict[str, NDArray[Any]]) -> tuple[RawFrame, int]:

@@ -39,7 +39,7 @@ def draw_transfer(outcomes: Sequence[IsoOutcome]) -> list[Figure]:
     reach = max(1.0, 1.2 * max((abs(float(y)) for panel in rests for one in panel for y in one.y), default=1))
     rest_axes = Axes(_SIGNAL, "residual [% of variance]", x_log=True, y_span=(-reach, reach))
     rests = [[zero, *panel] for panel in rests]
-    caption = f"Variance from frame differences over its mean, and the fitted line; its slope is K.{rings}"
+    caption = f"Variance of the noise over the mean, and the fitted line; its slope is the gain K.{rings}"
     rest_caption = "Of each level, with its standard error; without structure where the sensor is linear."
     return [
         _panels("photon-transfer", "Photon transfer", caption, curves, axes, colors),

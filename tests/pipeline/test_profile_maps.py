@@ -48,6 +48,15 @@ def test_shading_bias_and_defects_reach_the_frame(tmp_path: Path) -> None:
     assert frame.mosaic_dn[2, 5] == 600 - 0.5 * 2
 
 
+def test_shading_between_two_measured_isos_is_their_line(tmp_path: Path) -> None:
+    """1 DN at ISO 400, at ISO 1200 5 DN and 0.5 DN/s: at ISO 800 the mean of both, after 2 s."""
+    maps = {f"dark_shading_dn_iso_{iso}": np.full(SHAPE, dn, np.float16) for iso, dn in ((400, 1), (1200, 5))}
+    chosen = make_chosen(tmp_path, **maps, dark_rate_dn_per_s_iso_1200=np.full(SHAPE, 0.5, np.float16))
+    frame, applied = apply_profile_maps(make_frame(), chosen)
+    assert applied.dark_shading == "between ISO 400 and 1200"
+    assert frame.mosaic_dn[0, 1] == 600 - 0.5 * 1 - 0.5 * (5 + 0.5 * 2)
+
+
 @pytest.mark.parametrize(("iso", "size"), [(3200.0, SHAPE), (800.0, (10, 10))])
 def test_maps_that_do_not_fit_are_left_aside(tmp_path: Path, iso: float, size: tuple[int, int]) -> None:
     chosen = make_chosen(
