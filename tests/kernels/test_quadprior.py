@@ -162,6 +162,27 @@ def test_black_pixels_have_a_value() -> None:
     assert float(features[0, 1, 2, 2]) == pytest.approx(math.log(1e-4), rel=1e-6)
 
 
+@pytest.mark.parametrize("route", ["auto", "reference"])
+def test_what_has_no_value_is_not_given_one(route: Route) -> None:
+    """A NaN spreads over H, C and W as far as the filters reach; ranks compare what can be compared."""
+    picture = _photograph(16, 40)
+    spoiled = picture.clone()
+    spoiled[0, 2, 8, 20] = float("nan")
+    scale = torch.zeros(1)
+    clean, found = (quadprior.prior(rgb, MATRIX, scale, route=route)[0] for rgb in (picture, spoiled))
+    seen = torch.zeros(16, 40, dtype=torch.bool)
+    seen[4:13, 16:25] = True
+    for channel in (0, 1, 5):
+        assert torch.equal(found[channel].isnan(), seen)
+        assert torch.equal(found[channel][~seen], clean[channel][~seen])
+    away = torch.ones(16, 40, dtype=torch.bool)
+    away[8, 20] = False
+    assert torch.equal(found[2:5, away], clean[2:5, away])
+    red, green = (float(spoiled[0, plane, 8, 20]) for plane in (0, 1))
+    half = 0.5 * ((red > green) - (red < green))
+    assert found[2:5, 8, 20].tolist() == [half, -half, 0.0]
+
+
 RGB = torch.rand(1, 3, 4, 4)
 
 
@@ -177,6 +198,7 @@ RGB = torch.rand(1, 3, 4, 4)
         ((RGB, MATRIX, torch.full((1,), 5.0)), {}, "log2"),
         ((RGB, MATRIX, torch.zeros(1, device="meta")), {}, "meta"),
         ((RGB, MATRIX, torch.zeros(1)), {"eps": 0.0}, "eps"),
+        ((RGB, MATRIX, torch.zeros(1)), {"eps": 1e-40}, "eps must be at least 1e-37"),
         ((RGB, MATRIX, torch.zeros(1)), {"form": "paper"}, "form"),
         ((RGB, MATRIX, torch.zeros(1)), {"padding": "edge"}, "padding"),
         ((RGB, MATRIX, torch.zeros(1)), {"route": "gpu"}, "gpu route of quadprior"),

@@ -2,80 +2,109 @@
 //
 // Gain and sigma are one value per plane or one per pixel; the template picks the loop. Comparisons are
 // written so that NaN passes through.
+#include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <memory>
 #include <type_traits>
 
+#include "lanes.h"
 #include "strips.h"
 
 namespace {
 
 constexpr int64_t kStripPixels = 16384;
+constexpr int64_t kPiece = 1024;  // pixels computed in the first-level cache, then written past it
 
 float not_below_zero(float value) { return value < 0.0f ? 0.0f : value; }
 
 template <bool GainMap, bool SigmaMap>
 void forward_run(const float *__restrict x, float *__restrict out, const float *__restrict gain,
                  const float *__restrict sigma, int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-        const float k = gain[GainMap ? i : 0], s = sigma[SigmaMap ? i : 0];
-        const float variance = k * x[i] + (0.375f * k * k + s * s);
-        out[i] = (2.0f / k) * std::sqrt(not_below_zero(variance));
+    alignas(64) float piece[kPiece];
+    for (int64_t at = begin; at < end; at += kPiece) {
+        const int64_t count = std::min(kPiece, end - at);
+        for (int64_t j = 0; j < count; ++j) {
+            const int64_t i = at + j;
+            const float k = gain[GainMap ? i : 0], s = sigma[SigmaMap ? i : 0];
+            const float variance = k * x[i] + (0.375f * k * k + s * s);
+            piece[j] = (2.0f / k) * std::sqrt(not_below_zero(variance));
+        }
+        rawdiff::stream(out + at, piece, count);
     }
+    rawdiff::end_stream();
 }
 
-// The node left of a position in a table of `cells`, which lies in [0, cells] or is NaN.
-int32_t node_of(float position, float cells) {
-    return static_cast<int32_t>(position < cells ? position : cells);
+// The node left of a position that is at least 0 or NaN, at most `last`.
+int32_t node_of(float position, float last) {
+    return static_cast<int32_t>(position < last ? position : last);
 }
 
-// One cell of a row of H: its two ends.
-struct Ends {
-    float left, right;
+// A row of H over v: for each cell the value at its left and what it grows by to its right.
+struct Row {
+    const float *pairs;
+    float cells;
+};
+
+// One gain and sigma.
+struct Inverse {
+    float gain, floor, offset;
+    Row row;
+
+    Inverse(float its_gain, float sigma, Row its_row) : gain(its_gain), row(its_row) {
+        const float read_noise = sigma / gain;
+        floor = 0.375f + read_noise * read_noise;
+        offset = -0.125f - read_noise * read_noise;
+    }
+
+    void run(const float *__restrict z, float *__restrict out, int64_t begin, int64_t end) const {
+        for (int64_t i = begin; i < end; ++i) {
+            const float root = not_below_zero(z[i]);
+            const float square = 0.25f * root * root;
+            const float position = (floor / (floor + square)) * row.cells;
+            const int32_t j = node_of(position, row.cells - 1.0f);
+            const float small = row.pairs[2 * j] + (position - static_cast<float>(j)) * row.pairs[2 * j + 1];
+            out[i] = gain * ((square + offset) + small);
+        }
+    }
 };
 
 #if defined(__AVX512F__)
-// Both ends in one word, so that one load fetches them; on narrower registers that does not pay.
-using Cell = uint64_t;
-
-Cell cell_of(const float *row) {
-    Cell cell;
-    std::memcpy(&cell, row, sizeof cell);
-    return cell;
+// The same as Inverse::run; the pair of a cell comes by one load, and sixteen of them are parted by two shuffles.
+void run_lanes(const Inverse &inverse, const float *z, float *out, int64_t begin, int64_t end) {
+    using rawdiff::kLanes;
+    using rawdiff::Vector;
+    using rawdiff::Whole;
+    const float floor = inverse.floor, cells = inverse.row.cells, last = cells - 1.0f;
+    const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    const __m512i odd = _mm512_or_si512(even, _mm512_set1_epi32(1));
+    const int64_t unaligned = -static_cast<int64_t>(reinterpret_cast<uintptr_t>(out + begin) / 4) & (kLanes - 1);
+    int64_t i = std::min(begin + unaligned, end);
+    inverse.run(z, out, begin, i);
+    for (; i + kLanes <= end; i += kLanes) {
+        const Vector value = rawdiff::load(z + i), root = value < 0.0f ? Vector{} : value;
+        const Vector square = 0.25f * root * root, position = (floor / (floor + square)) * cells;
+        const Vector place = position < last ? position : rawdiff::spread(last);
+        const Whole node = __builtin_convertvector(place, Whole);
+        const __m256i low = _mm512_maskz_extracti64x4_epi64(0xFF, (__m512i)node, 0);
+        const __m256i high = _mm512_maskz_extracti64x4_epi64(0xFF, (__m512i)node, 1);
+        const __m512 first = (__m512)_mm512_mask_i32gather_pd(__m512d{}, 0xFF, low, inverse.row.pairs, 8);
+        const __m512 second = (__m512)_mm512_mask_i32gather_pd(__m512d{}, 0xFF, high, inverse.row.pairs, 8);
+        const Vector left = (Vector)_mm512_permutex2var_ps(first, even, second);
+        const Vector step = (Vector)_mm512_permutex2var_ps(first, odd, second);
+        const Vector small = left + (position - __builtin_convertvector(node, Vector)) * step;
+        rawdiff::stream(out + i, inverse.gain * ((square + inverse.offset) + small));
+    }
+    inverse.run(z, out, i, end);
+    rawdiff::end_stream();
 }
-
-Ends ends_of(const Cell *cells, int32_t j) {
-    const Cell cell = cells[j];
-    const uint32_t low = static_cast<uint32_t>(cell), high = static_cast<uint32_t>(cell >> 32);
-    Ends ends;
-    std::memcpy(&ends.left, &low, sizeof low);
-    std::memcpy(&ends.right, &high, sizeof high);
-    return ends;
-}
-#else
-using Cell = float;
-
-Cell cell_of(const float *row) { return *row; }
-
-Ends ends_of(const Cell *cells, int32_t j) { return {cells[j], cells[j + 1]}; }
 #endif
 
-// One gain and sigma: `cells` is the row of H over v.
-void inverse_run(const float *__restrict z, float *__restrict out, float gain, float sigma,
-                 const Cell *__restrict cells, float v_cells, int64_t begin, int64_t end) {
-    const float read_noise = sigma / gain;
-    const float floor = 0.375f + read_noise * read_noise;
-    const float offset = -0.125f - read_noise * read_noise;
-    for (int64_t i = begin; i < end; ++i) {
-        const float root = not_below_zero(z[i]);
-        const float square = 0.25f * root * root;
-        const float position = (floor / (floor + square)) * v_cells;
-        const int32_t j = node_of(position, v_cells);
-        const Ends ends = ends_of(cells, j);
-        const float small = ends.left + (position - static_cast<float>(j)) * (ends.right - ends.left);
-        out[i] = gain * ((square + offset) + small);
-    }
+void inverse_run(const Inverse &inverse, const float *z, float *out, int64_t begin, int64_t end) {
+#if defined(__AVX512F__)
+    run_lanes(inverse, z, out, begin, end);
+#else
+    inverse.run(z, out, begin, end);
+#endif
 }
 
 // A gain or a sigma for each pixel: `table` holds H over q and v.
@@ -147,11 +176,14 @@ RAWDIFF_EXPORT int anscombe_inverse(const float *z, float *out, int64_t planes, 
                                     int64_t sigma_map, const float *table, int64_t v_cells, int64_t q_cells,
                                     int64_t threads) {
     const float vs = static_cast<float>(v_cells), qs = static_cast<float>(q_cells);
-    const int64_t width = v_cells + 1, count = gain_map || sigma_map ? 0 : planes * (width + 1);
-    const std::unique_ptr<Cell[]> rows(new (std::nothrow) Cell[count + 1]);
-    if (!rows) return 1;
-    // A row's last value repeats the one before it, so the very last cell may be that one's.
-    for (int64_t i = 0; i < count; ++i) rows[i] = cell_of(table + (i + 1 < count ? i : i - 1));
+    const int64_t count = gain_map || sigma_map ? 0 : planes * v_cells;
+    const std::unique_ptr<float[]> pairs(new (std::nothrow) float[2 * count + 1]);
+    if (!pairs) return 1;
+    for (int64_t i = 0; i < count; ++i) {
+        const float *cell = table + i / v_cells * (v_cells + 2) + i % v_cells;
+        pairs[2 * i] = cell[0];
+        pairs[2 * i + 1] = cell[1] - cell[0];
+    }
     with_flags(gain_map, sigma_map, [&](auto gains, auto sigmas) {
         constexpr bool G = decltype(gains)::value, S = decltype(sigmas)::value;
         for_planes(planes, pixels, threads, [&](int64_t n, int64_t begin, int64_t end) {
@@ -160,7 +192,7 @@ RAWDIFF_EXPORT int anscombe_inverse(const float *z, float *out, int64_t planes, 
                 inverse_map_run<G, S>(z + start, out + start, gain + (G ? start : n), sigma + (S ? start : n),
                                       table, vs, qs, begin, end);
             else
-                inverse_run(z + start, out + start, gain[n], sigma[n], rows.get() + n * (width + 1), vs, begin,
+                inverse_run({gain[n], sigma[n], {pairs.get() + 2 * n * v_cells, vs}}, z + start, out + start, begin,
                             end);
         });
     });

@@ -97,8 +97,8 @@ def quadprior_rows_kernel(
 def _atan_ratio(over, under):
     """atan(over / under) for any signs, 0 where both are 0 (Abramowitz and Stegun 4.4.49, error 2e-8)."""
     a, b = tl.abs(over), tl.abs(under)
-    large, small = tl.maximum(a, b), tl.minimum(a, b)
-    t = tl.div_rn(small, tl.where(large > 0.0, large, 1.0))
+    large, small = tl.maximum(a, b, propagate_nan=tl.PropagateNan.ALL), tl.minimum(a, b)
+    t = tl.div_rn(small, tl.where(large == 0.0, 1.0, large))
     s = t * t
     p = 0.0028662257 * s - 0.0161657367
     p = p * s + 0.0429096138
@@ -113,23 +113,20 @@ def _atan_ratio(over, under):
 
 
 @triton.jit
-def _rank(value, most, least, alone_top, alone_bottom):
-    top = tl.where(value == most, tl.where(alone_top, 1.0, 0.5), 0.0)
-    return top - tl.where(value == least, tl.where(alone_bottom, 1.0, 0.5), 0.0)
+def _half_sign(a, b):
+    return tl.where(a > b, 0.5, tl.where(a < b, -0.5, 0.0))
 
 
 @triton.jit
 def _store_order(rgb, at, out, inside, size):
+    """Half the sum of the signs of a colour's difference from the two others is its rank."""
     red = tl.load(rgb + at, mask=inside, other=0.0)
     green = tl.load(rgb + size + at, mask=inside, other=0.0)
     blue = tl.load(rgb + 2 * size + at, mask=inside, other=0.0)
-    most = tl.maximum(tl.maximum(red, green), blue)
-    least = tl.minimum(tl.minimum(red, green), blue)
-    top = (red == most).to(tl.int32) + (green == most).to(tl.int32) + (blue == most).to(tl.int32) == 1
-    bottom = (red == least).to(tl.int32) + (green == least).to(tl.int32) + (blue == least).to(tl.int32) == 1
-    tl.store(out, _rank(red, most, least, top, bottom), mask=inside)
-    tl.store(out + size, _rank(green, most, least, top, bottom), mask=inside)
-    tl.store(out + 2 * size, _rank(blue, most, least, top, bottom), mask=inside)
+    red_green, green_blue, red_blue = _half_sign(red, green), _half_sign(green, blue), _half_sign(red, blue)
+    tl.store(out, red_green + red_blue, mask=inside)
+    tl.store(out + size, green_blue - red_green, mask=inside)
+    tl.store(out + 2 * size, 0.0 - (red_blue + green_blue), mask=inside)
 
 
 @triton.autotune(configs=_CONFIGS, key=["height", "width"])

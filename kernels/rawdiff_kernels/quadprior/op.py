@@ -15,6 +15,7 @@ from rawdiff_kernels.quadprior.reference import Form, Padding
 from rawdiff_kernels.routes import Chosen, Route
 
 DEFAULT_EPS = {"invariant": 1e-14, "published": 1e-4}
+LEAST_EPS = 1e-37
 LARGEST_SCALE = 4.0
 
 
@@ -64,7 +65,7 @@ def prior(
         rgb: [B, 3, H, W] float32 or float64, linear, in the order R, G, B.
         matrix: [3, 3] colour model, rows E, E_l, E_ll; `default_matrix()` to begin with.
         scale: [B] log2 of sigma in pixels, in [-4, 4].
-        eps: above 0; None for the default of the form.
+        eps: at least 1e-37 (a normal float32) and below 1; None for the default of the form.
         padding: mirrored borders, or zeros as published.
         form: where eps stands.
         route: the way to compute it.
@@ -83,8 +84,8 @@ def prior(
     if form not in get_args(Form) or padding not in get_args(Padding):
         raise KernelError(f"form must be one of {get_args(Form)} and padding of {get_args(Padding)}")
     eps = DEFAULT_EPS[form] if eps is None else eps
-    if not 0.0 < eps < 1.0:
-        raise KernelError(f"eps must be in (0, 1), got {eps}")
+    if not LEAST_EPS <= eps < 1.0:
+        raise KernelError(f"eps must be at least {LEAST_EPS} and below 1, got {eps}")
     reason = {} if rgb.dtype == torch.float32 else dict.fromkeys(("gpu", "cpu"), "float64 is the reference's")
     chosen = routes.choose("quadprior", route, rgb, matrix, scale, unsupported=reason)
     settings = Settings(eps, padding, form, _radii(scale))

@@ -1,31 +1,30 @@
-// The quadruple prior in one pass: blocks of a frame that stay in the second-level cache.
+// The quadruple prior in one pass: blocks of a frame whose rows stay in a core's caches.
 //
-// A block's rows go through the colour model and the filters along the row into a ring of rows; each output
-// row is the filters down the ring, then the invariants. Halos are computed again by the neighbouring block.
+// A block's rows go through the colour model and the filters along the row into a ring of rows; each output row
+// is the filters down the ring, then the invariants, from registers to memory. Halos are computed again by the
+// neighbouring block.
 #include <algorithm>
 #include <atomic>
-#include <cmath>
 #include <cstring>
 #include <memory>
+#include <type_traits>
 
+#include "angles.h"
+#include "lanes.h"
 #include "strips.h"
 
 namespace {
 
-#if defined(__AVX512F__)
-constexpr int64_t kLanes = 16;
-#elif defined(__AVX2__)
-constexpr int64_t kLanes = 8;
-#else
-constexpr int64_t kLanes = 4;
-#endif
-constexpr int64_t kBlockColumns = 1024;
+using rawdiff::kLanes;
+using rawdiff::load;
+using rawdiff::spread;
+using rawdiff::store;
+using rawdiff::Vector;
+
+constexpr int64_t kBlockColumns = 256;
+constexpr int64_t kLine = 64 / sizeof(float);  // of the cache, in floats
+constexpr int64_t kMostRadius = 63;
 constexpr int64_t kPlanes = 4;  // E smooth, E derivative along the row, E_l smooth, E_ll smooth
-
-typedef float Vector __attribute__((vector_size(kLanes * sizeof(float)), aligned(4), may_alias));
-
-#define LOAD(address) (*reinterpret_cast<const Vector *>(address))
-#define STORE(address, value) (*reinterpret_cast<Vector *>(address) = (value))
 
 struct Call {
     const float *rgb, *matrix, *taps;
@@ -42,78 +41,45 @@ int64_t fold(int64_t position, int64_t size) {
     return folded < size ? folded : period - folded;
 }
 
-int64_t whole_lanes(int64_t count) { return (count + kLanes - 1) / kLanes * kLanes; }
+// What one step of a row writes: H, C, O_R, O_G, O_B, W.
+struct Features {
+    Vector plane[6];
+};
 
-// Largest |error| 2e-8 for t in [0, 1] (Abramowitz and Stegun 4.4.49), besides rounding.
-inline float atan_unit(float t) {
-    const float s = t * t;
-    float p = 0.0028662257f;
-    p = p * s - 0.0161657367f;
-    p = p * s + 0.0429096138f;
-    p = p * s - 0.0752896400f;
-    p = p * s + 0.1065626393f;
-    p = p * s - 0.1420889944f;
-    p = p * s + 0.1999355085f;
-    p = p * s - 0.3333314528f;
-    return t + t * s * p;
-}
-
-// atan(over / under) for any signs; 0 where both are 0.
-inline float atan_ratio(float over, float under) {
-    const float a = std::fabs(over), b = std::fabs(under);
-    const float large = a > b ? a : b, small = a > b ? b : a;
-    const float angle = atan_unit(small / (large > 0.0f ? large : 1.0f));
-    const float folded = a > b ? 1.57079637f - angle : angle;
-    return (over < 0.0f) != (under < 0.0f) ? -folded : folded;
-}
-
-// Series of the inverse hyperbolic tangent; error below 3e-9 besides rounding, for positive normal x.
-inline float natural_log(float x) {
-    uint32_t bits;
-    std::memcpy(&bits, &x, sizeof bits);
-    const int32_t exponent = static_cast<int32_t>(bits >> 23) - 127;
-    bits = (bits & 0x007FFFFFu) | 0x3F800000u;
-    float mantissa;
-    std::memcpy(&mantissa, &bits, sizeof mantissa);
-    const bool above = mantissa > 1.41421354f;
-    mantissa = above ? mantissa * 0.5f : mantissa;
-    const float scale = static_cast<float>(exponent) + (above ? 1.0f : 0.0f);
-    const float f = (mantissa - 1.0f) / (mantissa + 1.0f), s = f * f;
-    float p = 2.0f / 9;
-    p = p * s + 2.0f / 7;
-    p = p * s + 2.0f / 5;
-    p = p * s + 2.0f / 3;
-    p = p * s + 2.0f;
-    return scale * 0.693145752f + (f * p + scale * 1.42860677e-6f);
-}
-
-// One block of one image: columns [left, left + columns), whose buffers are whole vectors wide.
+// One block of one image: columns [left, left + columns), whose buffers are whole vectors wide. kRadius is the
+// half-width of the filters, so that their loops are unrolled, or 0 for any.
+template <int64_t kRadius, bool kPublished>
 class Block {
    public:
     Block(const Call &call, int64_t image, int64_t left, int64_t columns, int64_t radius)
-        : call_(call), left_(left), columns_(columns), radius_(radius), pitch_(whole_lanes(columns)),
-          line_(pitch_ + 2 * radius + kLanes), ring_rows_(2 * radius + 1) {
-        const int64_t size = call.height * call.width;
-        rgb_ = call.rgb + image * 3 * size;
-        out_ = call.out + image * 6 * size;
+        : call_(call), left_(left), columns_(columns), any_radius_(radius), size_(call.height * call.width),
+          // A line more than is needed: rows a power of two apart would share their places in the cache.
+          pitch_((columns + kLine - 1) / kLine * kLine + kLine), line_(pitch_ + (2 * radius + kLine) / kLine * kLine),
+          ring_rows_(2 * radius + 1) {
+        rgb_ = call.rgb + image * 3 * size_;
+        out_ = call.out + image * 6 * size_;
         bell_ = call.taps + image * 2 * call.most_taps;
         slope_ = bell_ + call.most_taps;
-        memory_.reset(new float[3 * line_ + ring_rows_ * kPlanes * pitch_ + 5 * pitch_]());
-        colors_ = memory_.get();
+        const int64_t floats = 3 * line_ + ring_rows_ * kPlanes * pitch_;
+        memory_.reset(new float[floats + kLine]());
+        void *first = memory_.get();
+        size_t room = (floats + kLine) * sizeof(float);
+        colors_ = static_cast<float *>(std::align(64, floats * sizeof(float), first, room));
         ring_ = colors_ + 3 * line_;
-        filtered_ = ring_ + ring_rows_ * kPlanes * pitch_;
     }
 
     void run(int64_t begin, int64_t end) {
-        for (int64_t y = begin - radius_; y < begin + radius_; ++y) enter(y);
+        for (int64_t y = begin - radius(); y < begin + radius(); ++y) enter(y);
         for (int64_t y = begin; y < end; ++y) {
-            enter(y + radius_);
-            filter_down(y);
+            enter(y + radius());
             finish(y);
         }
+        rawdiff::end_stream();
     }
 
    private:
+    int64_t radius() const { return kRadius > 0 ? kRadius : any_radius_; }
+
     float *ring(int64_t y) const {
         return ring_ + ((y % ring_rows_ + ring_rows_) % ring_rows_) * kPlanes * pitch_;
     }
@@ -130,9 +96,8 @@ class Block {
     }
 
     void color_row(int64_t y) {
-        const int64_t size = call_.height * call_.width, at = y * call_.width;
-        const float *red = rgb_ + at, *green = red + size, *blue = green + size;
-        const int64_t first = left_ - radius_, last = left_ + columns_ + radius_;
+        const float *red = rgb_ + y * call_.width, *green = red + size_, *blue = green + size_;
+        const int64_t first = left_ - radius(), last = left_ + columns_ + radius();
         const int64_t inner = std::max<int64_t>(first, 0), outer = std::min(last, call_.width);
         for (int64_t plane = 0; plane < 3; ++plane) {
             const float *m = call_.matrix + 3 * plane;
@@ -149,109 +114,141 @@ class Block {
     }
 
     void filter_along(float *row) const {
-        const float *energy = colors_ + radius_, *first = energy + line_, *second = first + line_;
+        const float *energy = colors_ + radius(), *first = energy + line_, *second = first + line_;
         for (int64_t x = 0; x < columns_; x += kLanes) {
-            Vector level = bell_[0] * LOAD(energy + x), ramp = {};
-            Vector smooth1 = bell_[0] * LOAD(first + x), smooth2 = bell_[0] * LOAD(second + x);
-            for (int64_t k = 1; k <= radius_; ++k) {
-                const Vector right = LOAD(energy + x + k), left = LOAD(energy + x - k);
+            Vector level = bell_[0] * load(energy + x), ramp = {};
+            Vector smooth1 = bell_[0] * load(first + x), smooth2 = bell_[0] * load(second + x);
+            for (int64_t k = 1; k <= radius(); ++k) {
+                const Vector right = load(energy + x + k), left = load(energy + x - k);
                 level += bell_[k] * (right + left);
                 ramp += slope_[k] * (right - left);
-                smooth1 += bell_[k] * (LOAD(first + x + k) + LOAD(first + x - k));
-                smooth2 += bell_[k] * (LOAD(second + x + k) + LOAD(second + x - k));
+                smooth1 += bell_[k] * (load(first + x + k) + load(first + x - k));
+                smooth2 += bell_[k] * (load(second + x + k) + load(second + x - k));
             }
-            STORE(row + x, level);
-            STORE(row + pitch_ + x, ramp);
-            STORE(row + 2 * pitch_ + x, smooth1);
-            STORE(row + 3 * pitch_ + x, smooth2);
-        }
-    }
-
-    void filter_down(int64_t y) const {
-        const float *below[64], *above[64], *middle = ring(y);
-        for (int64_t k = 1; k <= radius_; ++k) {
-            below[k] = ring(y + k);
-            above[k] = ring(y - k);
-        }
-        for (int64_t x = 0; x < columns_; x += kLanes) {
-            const int64_t x1 = x + pitch_, x2 = x1 + pitch_, x3 = x2 + pitch_;
-            Vector level = bell_[0] * LOAD(middle + x), down = {};
-            Vector across = bell_[0] * LOAD(middle + x1);
-            Vector smooth1 = bell_[0] * LOAD(middle + x2), smooth2 = bell_[0] * LOAD(middle + x3);
-            for (int64_t k = 1; k <= radius_; ++k) {
-                const float *low = below[k], *high = above[k];
-                const Vector a = LOAD(low + x), b = LOAD(high + x);
-                level += bell_[k] * (a + b);
-                down += slope_[k] * (a - b);
-                across += bell_[k] * (LOAD(low + x1) + LOAD(high + x1));
-                smooth1 += bell_[k] * (LOAD(low + x2) + LOAD(high + x2));
-                smooth2 += bell_[k] * (LOAD(low + x3) + LOAD(high + x3));
-            }
-            STORE(filtered_ + x, level);
-            STORE(filtered_ + x1, down);
-            STORE(filtered_ + x2, across);
-            STORE(filtered_ + x3, smooth1);
-            STORE(filtered_ + x3 + pitch_, smooth2);
+            store(row + x, level);
+            store(row + pitch_ + x, ramp);
+            store(row + 2 * pitch_ + x, smooth1);
+            store(row + 3 * pitch_ + x, smooth2);
         }
     }
 
     void finish(int64_t y) const {
-        const int64_t size = call_.height * call_.width, at = y * call_.width + left_;
-        const float *level = filtered_, *down = level + pitch_, *across = down + pitch_;
-        const float *first = across + pitch_, *second = first + pitch_;
-        float *out = out_ + at;
-        if (call_.published) published(level, down, across, first, second, out, size);
-        else invariant(level, down, across, first, second, out, size);
-        order(rgb_ + at, out + 2 * size, size);
+        const float *below[kMostRadius + 1], *above[kMostRadius + 1];
+        below[0] = above[0] = ring(y);
+        for (int64_t k = 1; k <= radius(); ++k) {
+            below[k] = ring(y + k);
+            above[k] = ring(y - k);
+        }
+        const float *red = rgb_ + y * call_.width + left_;
+        float *out = out_ + y * call_.width + left_;
+        bool aligned = true;
+        for (int64_t i = 0; i < 6; ++i) aligned = aligned && rawdiff::is_aligned(out + i * size_);
+        // The row that enters next but one: each row begins a new page, where no prefetcher goes by itself.
+        const float *coming = red + std::min(radius() + 1, call_.height - 1 - y) * call_.width;
+        const int64_t whole = columns_ / kLanes * kLanes;
+        if (aligned) finish_lanes<true>(below, above, red, coming, out, whole);
+        else finish_lanes<false>(below, above, red, coming, out, whole);
+        if (whole < columns_) finish_rest(below, above, red + whole, out + whole, whole);
     }
 
-    void invariant(const float *level, const float *down, const float *across, const float *first,
-                   const float *second, float *__restrict out, int64_t size) const {
-        const float eps = call_.eps, floor = call_.floor;
-        float *__restrict chroma = out + size, *__restrict edge = out + 5 * size;
-        for (int64_t x = 0; x < columns_; ++x) {
-            const float a = first[x], b = second[x], below = level[x] * level[x] + eps;
-            out[x] = atan_ratio(a, b);
-            chroma[x] = natural_log((a * a + b * b) / below + floor);
-            edge[x] = atan_ratio(down[x] * down[x] + across[x] * across[x], below);
+    template <bool kStream>
+    void finish_lanes(const float *const *below, const float *const *above, const float *red,
+                      const float *coming, float *out, int64_t whole) const {
+        for (int64_t x = 0; x < whole; x += kLanes) {
+            for (int64_t i = 0; i < 3; ++i) __builtin_prefetch(coming + i * size_ + x);
+            const Features found = features(below, above, x, red + x, size_);
+            for (int64_t i = 0; i < 6; ++i) {
+                float *to = out + i * size_ + x;
+                if (kStream) rawdiff::stream(to, found.plane[i]);
+                else store(to, found.plane[i]);
+            }
         }
     }
 
-    void published(const float *level, const float *down, const float *across, const float *first,
-                   const float *second, float *__restrict out, int64_t size) const {
+    // The columns that do not fill a vector; `red` and `out` are the first of them.
+    void finish_rest(const float *const *below, const float *const *above, const float *red, float *out,
+                     int64_t whole) const {
+        const size_t bytes = (columns_ - whole) * sizeof(float);
+        float colors[3 * kLanes] = {}, lane[kLanes];
+        for (int64_t i = 0; i < 3; ++i) std::memcpy(colors + i * kLanes, red + i * size_, bytes);
+        const Features found = features(below, above, whole, colors, kLanes);
+        for (int64_t i = 0; i < 6; ++i) {
+            store(lane, found.plane[i]);
+            std::memcpy(out + i * size_, lane, bytes);
+        }
+    }
+
+    // The filters down the ring at column x, and what follows; the colours lie `apart` floats from each other.
+    Features features(const float *const *below, const float *const *above, int64_t x, const float *red,
+                      int64_t apart) const {
+        const int64_t x1 = x + pitch_, x2 = x1 + pitch_, x3 = x2 + pitch_;
+        const float *middle = below[0];
+        Vector level = bell_[0] * load(middle + x), down = {}, across = bell_[0] * load(middle + x1);
+        Vector first = bell_[0] * load(middle + x2), second = bell_[0] * load(middle + x3);
+        for (int64_t k = 1; k <= radius(); ++k) {
+            const float *low = below[k], *high = above[k];
+            const Vector a = load(low + x), b = load(high + x);
+            level += bell_[k] * (a + b);
+            down += slope_[k] * (a - b);
+            across += bell_[k] * (load(low + x1) + load(high + x1));
+            first += bell_[k] * (load(low + x2) + load(high + x2));
+            second += bell_[k] * (load(low + x3) + load(high + x3));
+        }
+        Features found;
+        invariants(level, down, across, first, second, found);
+        order(load(red), load(red + apart), load(red + 2 * apart), found);
+        return found;
+    }
+
+    void invariants(Vector level, Vector down, Vector across, Vector first, Vector second, Features &found) const {
         const float eps = call_.eps;
-        float *__restrict chroma = out + size, *__restrict edge = out + 5 * size;
-        for (int64_t x = 0; x < columns_; ++x) {
-            const float a = first[x], b = second[x], e = level[x] + eps;
-            const float d = down[x] / e, c = across[x] / e;
-            out[x] = atan_ratio(a, b + eps);
-            chroma[x] = natural_log((a * a + b * b) / (level[x] * level[x] + eps) + eps);
-            edge[x] = atan_ratio(d * d + c * c, 1.0f);
+        const Vector power = first * first + second * second, below = level * level + eps;
+        if (kPublished) {
+            const Vector d = down / (level + eps), c = across / (level + eps);
+            found.plane[0] = rawdiff::angle(first, second + eps);
+            found.plane[1] = rawdiff::natural_log(power / below + eps);
+            found.plane[5] = rawdiff::acute_angle(d * d + c * c, spread(1.0f));
+        } else {
+            found.plane[0] = rawdiff::angle(first, second);
+            found.plane[1] = rawdiff::natural_log(power / below + call_.floor);
+            found.plane[5] = rawdiff::acute_angle(down * down + across * across, below);
         }
     }
 
-    void order(const float *red, float *__restrict out, int64_t size) const {
-        const float *green = red + size, *blue = green + size;
-        float *__restrict out_green = out + size, *__restrict out_blue = out_green + size;
-        for (int64_t x = 0; x < columns_; ++x) {
-            const float r = red[x], g = green[x], b = blue[x];
-            const float rg = r > g ? r : g, most = rg > b ? rg : b;
-            const float low = r < g ? r : g, least = low < b ? low : b;
-            const float rt = r == most ? 1.0f : 0.0f, gt = g == most ? 1.0f : 0.0f, bt = b == most ? 1.0f : 0.0f;
-            const float rb = r == least ? 1.0f : 0.0f, gb = g == least ? 1.0f : 0.0f, bb = b == least ? 1.0f : 0.0f;
-            const float top = rt + gt + bt == 1.0f ? 1.0f : 0.5f, bottom = rb + gb + bb == 1.0f ? 1.0f : 0.5f;
-            out[x] = top * rt - bottom * rb;
-            out_green[x] = top * gt - bottom * gb;
-            out_blue[x] = top * bt - bottom * bb;
-        }
+    // Half the sum of the signs of a colour's difference from the two others is its rank.
+    static void order(Vector red, Vector green, Vector blue, Features &found) {
+        const auto half_sign = [](Vector a, Vector b) {
+            return a > b ? spread(0.5f) : (a < b ? spread(-0.5f) : Vector{});
+        };
+        const Vector rg = half_sign(red, green), gb = half_sign(green, blue), rb = half_sign(red, blue);
+        found.plane[2] = rg + rb;
+        found.plane[3] = gb - rg;
+        found.plane[4] = 0.0f - (rb + gb);
     }
 
     const Call &call_;
-    int64_t left_, columns_, radius_, pitch_, line_, ring_rows_;
+    int64_t left_, columns_, any_radius_, size_, pitch_, line_, ring_rows_;
     const float *rgb_, *bell_, *slope_;
-    float *out_, *colors_, *ring_, *filtered_;
+    float *out_, *colors_, *ring_;
     std::unique_ptr<float[]> memory_;
 };
+
+template <int64_t kRadius>
+void run_block(const Call &call, int64_t image, int64_t left, int64_t columns, int64_t radius, int64_t begin,
+               int64_t end) {
+    if (call.published) Block<kRadius, true>(call, image, left, columns, radius).run(begin, end);
+    else Block<kRadius, false>(call, image, left, columns, radius).run(begin, end);
+}
+
+// Unrolled for sigma up to 1.1 pixels.
+void run_block(const Call &call, int64_t image, int64_t left, int64_t columns, int64_t radius, int64_t begin,
+               int64_t end) {
+    const auto run = radius == 2   ? run_block<2>
+                     : radius == 3 ? run_block<3>
+                     : radius == 4 ? run_block<4>
+                                   : run_block<0>;
+    run(call, image, left, columns, radius, begin, end);
+}
 
 }  // namespace
 
@@ -270,8 +267,8 @@ RAWDIFF_EXPORT int quadprior_f32(const float *rgb, const float *matrix, const fl
         const int64_t image = unit / (down * across), row = unit / across % down, column = unit % across;
         const int64_t left = column * kBlockColumns, top = row * rows;
         try {
-            Block block(call, image, left, std::min(kBlockColumns, width - left), radii[image]);
-            block.run(top, std::min(top + rows, height));
+            run_block(call, image, left, std::min(kBlockColumns, width - left), radii[image], top,
+                      std::min(top + rows, height));
         } catch (const std::bad_alloc &) {
             status.store(1);
         }

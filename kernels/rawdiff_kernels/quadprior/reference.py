@@ -75,15 +75,16 @@ def correlate(plane: Tensor, half: Tensor, parity: int, dim: int, padding: Paddi
 def order(rgb: Tensor) -> Tensor:
     """Rank of R, G, B in each pixel, scaled to [-1, 1] and without a gradient; [..., 3, H, W].
 
-    1, 0, -1 where they differ; two that tie share a rank (1/2 or -1/2 each); 0 where all are equal.
+    Half the sum of the signs of a colour's differences from the two others: 1, 0, -1 where they differ; two
+    that tie share a rank (1/2 or -1/2 each); 0 where all are equal.
     """
-    largest, smallest = rgb.amax(-3, keepdim=True), rgb.amin(-3, keepdim=True)
-    ranks = torch.zeros_like(rgb, requires_grad=False)
-    for extreme, sign in ((largest, 1.0), (smallest, -1.0)):
-        here = rgb == extreme
-        alone = here.sum(-3, keepdim=True) == 1
-        ranks = torch.where(here, ranks + torch.where(alone, sign, 0.5 * sign).to(rgb.dtype), ranks)
-    return ranks
+    red, green, blue = rgb.detach().unbind(-3)
+
+    def half_sign(a: Tensor, b: Tensor) -> Tensor:
+        return 0.5 * ((a > b).to(rgb.dtype) - (a < b).to(rgb.dtype))
+
+    red_green, green_blue, red_blue = half_sign(red, green), half_sign(green, blue), half_sign(red, blue)
+    return torch.stack((red_green + red_blue, green_blue - red_green, 0.0 - (red_blue + green_blue)), -3)
 
 
 def responses(rgb: Tensor, matrix: Tensor, bell: Tensor, slope: Tensor, padding: Padding) -> list[Tensor]:
@@ -125,5 +126,5 @@ def prior(
     for image, its_scale, radius in zip(rgb, scale, radii, strict=True):
         bell, slope = taps(its_scale, radius)
         hue, chroma, edge = invariants(responses(image, matrix, bell, slope, padding), eps, form)
-        images.append(torch.cat((torch.stack((hue, chroma)), order(image.detach()), edge.unsqueeze(0))))
+        images.append(torch.cat((torch.stack((hue, chroma)), order(image), edge.unsqueeze(0))))
     return torch.stack(images)
