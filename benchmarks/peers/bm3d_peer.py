@@ -38,8 +38,9 @@ def main() -> None:
     for line in sys.stdin:
         source, target = line.split()
         with np.load(source) as frame:
-            stabilised = frame["stabilised"]
-        kept = cache / f"{hashlib.sha256(stabilised.tobytes()).hexdigest()[:16]}.npz"
+            planes, stabilised = frame["planes"], frame["stabilised"]
+        # Known by what was captured: the transform may differ in a last digit from one version to the next.
+        kept = cache / f"{hashlib.sha256(planes.tobytes()).hexdigest()[:16]}.npz"
         if not kept.is_file():
             clean, seconds = denoise(stabilised)
             beside = kept.with_suffix(".part.npz")
