@@ -17,11 +17,17 @@ from torch import Tensor
 from torch.nn.functional import max_pool2d
 
 from rawdiff.burst.align import CLIP, STRIDE, TILE
+from rawdiff.burst.motion import fixed_sum
 
 FALSE_ALARM = 1e-4
 """Share of a still scene that loses half its weight by chance."""
 WIDE_FALSE_ALARM = 1e-6
 _FINE_RADIUS, _WIDE_RADIUS = 2, 5
+_AROUND = _WIDE_RADIUS // 2
+HALO = 2 * _WIDE_RADIUS + _AROUND
+"""Rows beyond a row that judge it: the window of a difference, that of its light, and the alarm's reach."""
+BAND = 256
+"""Rows of cells that are worked on at a time."""
 _PLANES = 4
 _MISREGISTRATION_PX = 0.04
 """Standard deviation of the alignment in packed pixels, as simulated bursts of 60 to 400 electrons show."""
@@ -52,42 +58,73 @@ class Light:
 class Merge:
     """The burst so far. The reference comes first; frames are added one at a time and not kept."""
 
-    def __init__(self, reference: Light) -> None:
-        self._reference = reference
+    def __init__(self, reference: Light, band: int = BAND) -> None:
+        """Begin with the reference; `band` rows of cells are worked on at a time, and do not show."""
+        self._reference_gain, self._reference_sigma = reference.gain, reference.sigma
         self._total = reference.planes.clone()
         self._weight = torch.ones_like(self._total[0])
         self._square = torch.ones_like(self._weight)
+        self._sums = (self._total, self._weight, self._square)
+        self._band, self._added = band, 0.0
 
     def add(self, frame: Light, vectors: Tensor) -> float:
-        """Add a frame that `vectors` lay on the reference; return the share of it that was trusted.
+        """Add a frame that `vectors` lay on the reference, band by band; return the share that was trusted.
+
+        A band has the bits of the whole: what judges a row reaches `HALO` rows beyond it, and of the rows
+        above a band the estimate is kept as it was before this frame was added to them.
 
         Args:
             frame: of the reference's size.
             vectors: `[Ty, Tx, 2]` packed pixels, as `align.align_frame` gives them.
         """
+        height = self._weight.shape[0]
         # A frame of equal exposure clips where the reference does, and there is nothing better to be had.
-        planes = frame.planes if frame.exposure < 1.05 else frame.usable()
-        warped, share = merge_kernel.warp(planes / frame.exposure, vectors, STRIDE, (TILE - 1) / 2)
-        share = share.masked_fill(self._moved(frame, warped, share), 0.0)
+        planes = frame.planes if frame.exposure < 1.05 else frame.usable() / frame.exposure
+        above = self._rows(0, 0)
+        trusted = 0.0
+        for top in range(0, height, self._band):
+            bottom = min(top + self._band, height)
+            outer = max(top - HALO, 0), min(bottom + HALO, height)
+            below = self._rows(top, outer[1])
+            sums = [torch.cat(pair, dim=-2) for pair in zip(above, below, strict=True)]
+            keep = max(bottom - HALO, 0) - outer[0], bottom - outer[0]
+            above = [part[..., keep[0] : keep[1], :].clone() for part in sums]
+            trust = self._judge(frame, planes, vectors, outer, sums)
+            inner = slice(top - outer[0], bottom - outer[0])
+            for whole, part in zip(self._sums, sums, strict=True):
+                whole[..., top:bottom, :] = part[..., inner, :]
+            trusted += fixed_sum(trust[inner])
+        self._added += frame.exposure
+        return trusted / self._weight.numel()
+
+    def _rows(self, top: int, bottom: int) -> list[Tensor]:
+        return [whole[..., top:bottom, :] for whole in self._sums]
+
+    def _judge(
+        self, frame: Light, planes: Tensor, vectors: Tensor, rows: tuple[int, int], sums: list[Tensor]
+    ) -> Tensor:
+        """Add rows of a frame to the sums of those rows, and return their trust, `[rows, w]`."""
+        warped, share = merge_kernel.warp(planes, vectors, STRIDE, (TILE - 1) / 2, rows=rows)
+        share = share.masked_fill(self._moved(frame, warped, share, sums), 0.0)
         trust = merge_kernel.accumulate(
-            self._total,
-            self._weight,
-            self._square,
+            sums[0],
+            sums[1],
+            sums[2],
             warped,
             share,
             exposure=frame.exposure,
-            gain=self._reference.gain.tolist(),
-            sigma=self._reference.sigma.tolist(),
+            gain=self._reference_gain.tolist(),
+            sigma=self._reference_sigma.tolist(),
             radius=_FINE_RADIUS,
             false_alarm=FALSE_ALARM,
             misregistration=_MISREGISTRATION_PX,
         )
-        return float((trust * (share > 0)).mean())
+        return trust * (share > 0)
 
-    def _moved(self, frame: Light, warped: Tensor, share: Tensor) -> Tensor:
-        """Cells near a window whose summed light differs from the estimate's beyond chance, `[h, w]` bool."""
-        light, exposures = self.result()
-        gain, floor = (v.view(_PLANES, 1, 1) for v in (self._reference.gain, self._reference.sigma**2))
+    def _moved(self, frame: Light, warped: Tensor, share: Tensor, sums: list[Tensor]) -> Tensor:
+        """Cells near a window whose summed light differs from the estimate's beyond chance, `[rows, w]`."""
+        light, exposures = merge_kernel.result(*sums)
+        gain, floor = (v.view(_PLANES, 1, 1) for v in (self._reference_gain, self._reference_sigma**2))
         variance = (gain * light.clamp(min=0) + floor) / exposures
         _, shift = merge_kernel.mismatch(
             light,
@@ -101,8 +138,11 @@ class Merge:
         )
         alarm = (shift * _PLANES > float(chdtri(_PLANES, WIDE_FALSE_ALARM))).to(shift.dtype)
         # Half a window around: an object's edge is as wrong as its middle.
-        side = 2 * (_WIDE_RADIUS // 2) + 1
-        return max_pool2d(alarm[None, None], side, stride=1, padding=side // 2)[0, 0] > 0
+        return max_pool2d(alarm[None, None], 2 * _AROUND + 1, stride=1, padding=_AROUND)[0, 0] > 0
+
+    def left_out(self) -> Tensor:
+        """Share of the other frames' light that was not trusted, `[h, w]` from 0 to 1."""
+        return 1 - (self._weight - 1) / max(self._added, 1e-9)
 
     def result(self) -> tuple[Tensor, Tensor]:
         """Merged planes `[4, h, w]` and effective exposures `[h, w]`."""

@@ -8,12 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from rawdiff.burst.align import CLIP, Alignment, Grey, align_frame, stabilised_grey
 from rawdiff.burst.merge import Light, Merge
 from rawdiff.burst.reference import Sharpness, choose_reference, measure_sharpness
 from rawdiff.errors import ConfigurationError, InputError, UnsupportedRawError
+from rawdiff.pipeline.burst_crops import Crop, take_crops
 from rawdiff.pipeline.config import ProcessConfig
 from rawdiff.pipeline.correct import correct_frame
 from rawdiff.pipeline.denoise import normalised_noise
@@ -44,6 +46,8 @@ class MergedBurst:
         noise: noise of one reference frame.
         record: what happened to every frame, for provenance.
         alignments: by file name, of the frames that were added.
+        left_out: share of the other frames' light that was not trusted, per Bayer cell.
+        crops: the reference and the merge at telling places, for the report.
     """
 
     frame: RawFrame
@@ -51,6 +55,8 @@ class MergedBurst:
     noise: ChosenNoise
     record: list[dict[str, Any]]
     alignments: dict[str, Alignment]
+    left_out: Tensor
+    crops: tuple[Crop, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -267,7 +273,9 @@ def _finish(
     reference: _Shot, merge: Merge, record: list[dict[str, Any]], alignments: dict[str, Alignment]
 ) -> MergedBurst:
     planes, exposure = merge.result()
+    left_out = merge.left_out()
     packed = PackedRaw(planes, reference.frame.phase)
     frame = replace(reference.frame, mosaic_dn=unpack_to_dn(packed, reference.frame.levels), defects=None)
     noise = replace(reference.noise, origin=f"{reference.noise.origin}, {len(alignments) + 1} frames merged")
-    return MergedBurst(frame, ExposureMap(exposure), noise, record, alignments)
+    crops = take_crops(reference.frame, frame, left_out) if alignments else ()
+    return MergedBurst(frame, ExposureMap(exposure), noise, record, alignments, left_out, crops)

@@ -106,8 +106,8 @@ def draw_map(values: NDArray[np.floating], unit: str, width: int = 460, divergin
     picture = _colorize(np.nan_to_num(share), diverging)
     bar = _colorize(np.linspace(0, 1, 256)[None, :].repeat(8, 0), diverging)
     return (
-        f'<img alt="map" width="{width}" src="{_as_png(picture)}"/>'
-        f'<div class="scale"><span>{low:.3g}</span><img alt="scale" src="{_as_png(bar)}"/>'
+        f'<img alt="map" width="{width}" src="{embed_picture(picture)}"/>'
+        f'<div class="scale"><span>{low:.3g}</span><img alt="scale" src="{embed_picture(bar)}"/>'
         f"<span>{high:.3g} {escape(unit)}</span></div>"
     )
 
@@ -125,7 +125,7 @@ def draw_codes(codes: NDArray[np.integer], names: Sequence[tuple[int, str, str]]
         f'<span><i style="background:{color}"></i>{escape(name)} {np.count_nonzero(codes == code)}</span>'
         for code, name, color in names
     )
-    return f'<img alt="map" width="{width}" src="{_as_png(picture)}"/><div class="key">{counts}</div>'
+    return f'<img alt="map" width="{width}" src="{embed_picture(picture)}"/><div class="key">{counts}</div>'
 
 
 def _reduce_largest(codes: NDArray[np.integer], widest: int) -> NDArray[np.integer]:
@@ -259,7 +259,8 @@ def _colorize(share: NDArray[np.floating], diverging: bool) -> NDArray[np.uint8]
     return np.stack(channels, axis=-1).astype(np.uint8)
 
 
-def _as_png(picture: NDArray[np.uint8]) -> str:
+def embed_picture(picture: NDArray[np.uint8]) -> str:
+    """A picture `[h, w]` or `[h, w, 3]` as the address of an embedded PNG."""
     from PIL import Image
 
     buffer = io.BytesIO()

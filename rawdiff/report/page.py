@@ -24,6 +24,7 @@ svg text.label { font-size: 12px; fill: #000 }
 svg text.title { font-size: 14px; font-weight: 600; fill: #000 }
 svg .grid { stroke: #e4e4e4; fill: none } svg .box { fill: none; stroke: #555 }
 svg .band { fill: #009e73; opacity: .12 }
+.crops { display: flex; flex-wrap: wrap; gap: .6em } figure.crop { width: auto }
 .scale, .key { display: flex; align-items: center; gap: .6em; font-size: .8em; margin-top: .3em }
 .scale img { flex: 1; min-width: 0; height: 8px } .scale span { white-space: nowrap }
 .key i { display: inline-block; width: .8em; height: .8em; margin-right: .3em }

@@ -147,6 +147,22 @@ def test_threads_change_no_bit(scene: Tensor, shoot: Shoot) -> None:
     assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
 
 
+@pytest.mark.parametrize("band", [13, 40])
+def test_band_wise_equals_whole(scene: Tensor, shoot: Shoot, band: int) -> None:
+    """Also where a band is lower than what judges a row reaches, and with a frame that clips."""
+    choices = {"frames": 4, "shake_px": 5.0, "motion": "object", "brackets": (1.0, 8.0, 1.0, 1.0)}
+    shots = shoot(scene[:, :260, :260].contiguous(), 2000.0, seed=7, **choices)
+    whole, banded = Merge(shots.lights[2], band=10_000), Merge(shots.lights[2], band=band)
+    for index in (1, 3, 0):
+        field = shots.align(index).field
+        assert whole.add(shots.lights[index], field) == pytest.approx(
+            banded.add(shots.lights[index], field), abs=1e-12
+        )
+    assert all(torch.equal(a, b) for a, b in zip(whole.result(), banded.result(), strict=True))
+    assert torch.equal(whole.left_out(), banded.left_out())
+    assert 0.02 < float(whole.left_out().mean()) < 0.95  # judged: neither all taken nor all refused
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("motion", "within"), [("none", 0.05), ("object", 0.15)])
 def test_the_exposure_map_predicts_the_variance_of_repeated_bursts(
