@@ -2,12 +2,16 @@
 //
 // The two-level functions keep the average band between the levels in two rows of scratch that stay in the
 // first-level cache, so the image is read once and every coefficient written once.
+#include <algorithm>
 #include <atomic>
 #include <memory>
 
+#include "lanes.h"
 #include "strips.h"
 
 namespace {
+
+constexpr int64_t kPiece = 512;  // details computed in the first-level cache, then written past it
 
 int64_t half(int64_t size) { return (size + 1) / 2; }
 
@@ -22,13 +26,21 @@ void split_row(const float *__restrict top, const float *__restrict bottom, floa
                float *__restrict horizontal, float *__restrict vertical, float *__restrict diagonal,
                int64_t width) {
     const int64_t pairs = width / 2;
-    for (int64_t x = 0; x < pairs; ++x) {
-        const float a = top[2 * x], c = top[2 * x + 1], b = bottom[2 * x], d = bottom[2 * x + 1];
-        const float upper = a + c, lower = b + d, upper_step = c - a, lower_step = d - b;
-        average[x] = (upper + lower) * 0.5f;
-        horizontal[x] = (upper_step + lower_step) * 0.5f;
-        vertical[x] = (lower - upper) * 0.5f;
-        diagonal[x] = (lower_step - upper_step) * 0.5f;
+    alignas(64) float piece[3][kPiece];
+    for (int64_t begin = 0; begin < pairs; begin += kPiece) {
+        const int64_t count = std::min(kPiece, pairs - begin);
+        for (int64_t i = 0; i < count; ++i) {
+            const int64_t x = begin + i;
+            const float a = top[2 * x], c = top[2 * x + 1], b = bottom[2 * x], d = bottom[2 * x + 1];
+            const float upper = a + c, lower = b + d, upper_step = c - a, lower_step = d - b;
+            average[x] = (upper + lower) * 0.5f;
+            piece[0][i] = (upper_step + lower_step) * 0.5f;
+            piece[1][i] = (lower - upper) * 0.5f;
+            piece[2][i] = (lower_step - upper_step) * 0.5f;
+        }
+        rawdiff::stream(horizontal + begin, piece[0], count);
+        rawdiff::stream(vertical + begin, piece[1], count);
+        rawdiff::stream(diagonal + begin, piece[2], count);
     }
     if (width % 2) {  // the last column counts twice: its steps are zero
         const float upper = top[width - 1] + top[width - 1], lower = bottom[width - 1] + bottom[width - 1];
@@ -87,6 +99,7 @@ int for_rows(int64_t images, int64_t rows, int64_t row_bytes, int64_t scratch, i
             return;
         }
         for (int64_t i = begin; i < end; ++i) work(i / rows, i % rows, room.get());
+        rawdiff::end_stream();
     });
     return failed ? 1 : 0;
 }
