@@ -51,17 +51,30 @@ void split_row(const float *__restrict top, const float *__restrict bottom, floa
     }
 }
 
+// kStream where top and bottom are rows of the result, not of scratch.
+template <bool kStream>
 void join_row(const float *__restrict average, const float *__restrict horizontal,
               const float *__restrict vertical, const float *__restrict diagonal, float *__restrict top,
               float *__restrict bottom, int64_t width) {
     const int64_t pairs = width / 2;
-    for (int64_t x = 0; x < pairs; ++x) {
-        const float upper = average[x] - vertical[x], lower = average[x] + vertical[x];
-        const float upper_step = horizontal[x] - diagonal[x], lower_step = horizontal[x] + diagonal[x];
-        top[2 * x] = (upper - upper_step) * 0.5f;
-        top[2 * x + 1] = (upper + upper_step) * 0.5f;
-        bottom[2 * x] = (lower - lower_step) * 0.5f;
-        bottom[2 * x + 1] = (lower + lower_step) * 0.5f;
+    alignas(64) float piece[2][2 * kPiece];
+    for (int64_t begin = 0; begin < pairs; begin += kPiece) {
+        const int64_t count = std::min(kPiece, pairs - begin);
+        float *__restrict first = kStream ? piece[0] : top + 2 * begin;
+        float *__restrict second = kStream ? piece[1] : bottom + 2 * begin;
+        for (int64_t i = 0; i < count; ++i) {
+            const int64_t x = begin + i;
+            const float upper = average[x] - vertical[x], lower = average[x] + vertical[x];
+            const float upper_step = horizontal[x] - diagonal[x], lower_step = horizontal[x] + diagonal[x];
+            first[2 * i] = (upper - upper_step) * 0.5f;
+            first[2 * i + 1] = (upper + upper_step) * 0.5f;
+            second[2 * i] = (lower - lower_step) * 0.5f;
+            second[2 * i + 1] = (lower + lower_step) * 0.5f;
+        }
+        if (kStream) {
+            rawdiff::stream(top + 2 * begin, first, 2 * count);
+            rawdiff::stream(bottom + 2 * begin, second, 2 * count);
+        }
     }
     if (width % 2) {
         const float upper = average[pairs] - vertical[pairs], lower = average[pairs] + vertical[pairs];
@@ -84,7 +97,7 @@ void join_pair(const float *average, const float *bands, int64_t y, int64_t heig
     float *top = image + 2 * y * width;
     float *bottom = 2 * y + 1 < height ? top + width : spare;
     const Bands<const float *> in(bands + y * half(width), half(height) * half(width));
-    join_row(average, in.horizontal, in.vertical, in.diagonal, top, bottom, width);
+    join_row<true>(average, in.horizontal, in.vertical, in.diagonal, top, bottom, width);
 }
 
 // Runs work(image, y, scratch) for row y of each of `images`, with `scratch` floats of its own.
@@ -147,7 +160,7 @@ RAWDIFF_EXPORT int haar_inverse2(const float *average, const float *bands1, cons
     const int64_t h1 = half(height), w1 = half(width), h2 = half(h1), w2 = half(w1);
     return for_rows(images, h2, 32 * width, 2 * w1 + width, threads, [&](int64_t n, int64_t y, float *scratch) {
         const Bands<const float *> in(bands2 + n * 3 * h2 * w2 + y * w2, h2 * w2);
-        join_row(average + n * h2 * w2 + y * w2, in.horizontal, in.vertical, in.diagonal, scratch,
+        join_row<false>(average + n * h2 * w2 + y * w2, in.horizontal, in.vertical, in.diagonal, scratch,
                  scratch + w1, w1);
         const float *fine = bands1 + n * 3 * h1 * w1;
         float *target = image + n * height * width, *spare = scratch + 2 * w1;
