@@ -10,7 +10,7 @@ from rawdiff_kernels.native import tune_allocator
 from rawdiff.errors import ConfigurationError
 from rawdiff.pipeline.config import ProcessConfig
 
-_LARGEST_KEPT, _FREE_KEPT = 32 << 20, 256 << 20
+_LARGEST_KEPT, _FREE_KEPT = 32 << 20, 128 << 20
 """Blocks of strips and bands are kept by the allocator (32 MiB is the most that glibc keeps): an eighth of a
 network's time is fresh pages otherwise. Its coarse levels are larger and are given back."""
 

@@ -167,9 +167,9 @@ def _read_tag(frame: RawFrame | LinearFrame, considered: list[tuple[str, str]]) 
 
 def _estimate(frame: RawFrame | LinearFrame) -> ChosenNoise:
     if isinstance(frame, LinearFrame):
-        found = estimate_noise(_spread_bands(frame.rgb_dn), list(frame.black_dn), list(frame.white_dn))
+        found = estimate_noise(spread_bands(frame.rgb_dn), list(frame.black_dn), list(frame.white_dn))
     else:
-        rows = _spread_bands(frame.mosaic_dn)
+        rows = spread_bands(frame.mosaic_dn)
         planes = np.stack([rows[row::2, column::2] for row, column in plane_sites(frame.phase)])
         black, white = frame.levels.per_plane(frame.phase)
         found = estimate_noise(planes, list(black), list(white))
@@ -180,7 +180,7 @@ def _estimate(frame: RawFrame | LinearFrame) -> ChosenNoise:
     return ChosenNoise(replace(found.model, origin=text), text)
 
 
-def _spread_bands(image: NDArray[np.float32]) -> NDArray[np.float32]:
+def spread_bands(image: NDArray[np.float32]) -> NDArray[np.float32]:
     """Bands of 16 rows, evenly spread, at most `_BLIND_ROWS` rows: whole blocks, at a bounded cost."""
     height = image.shape[-2]
     bands = height // _BAND

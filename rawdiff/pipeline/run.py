@@ -18,6 +18,7 @@ from rawdiff.pipeline.develop import Developed, develop_linear, develop_mosaic
 from rawdiff.pipeline.device import choose_device
 from rawdiff.pipeline.events import Event, Listener
 from rawdiff.pipeline.memory import fit_tile
+from rawdiff.pipeline.noise_check import check_noise
 from rawdiff.pipeline.noise_model import ChosenNoise, choose_noise_model
 from rawdiff.pipeline.outputs import (
     Destination,
@@ -88,6 +89,10 @@ def process_item(
         else:
             # Each step lets the pixels before it go: of a large frame there is no room for two.
             frame, maps = apply_profile_maps(frame, chosen)
+            chosen, check = check_noise(frame, chosen, may_correct=config.profile is None)
+            record["noise_check"] = asdict(check)
+            if check.words:
+                listen(Event("warning", stem, check.words))
             frame, corrections = correct_frame(frame, chosen.model)
             denoised = _denoise(frame, chosen, ExposureMap(), recipe, config, place)
             frame = frame.without_pixels()

@@ -44,7 +44,7 @@ class Recipe:
     bytes_per_cell: float
     """Memory that denoising takes beyond input and output, per packed pixel of a tile with its halo."""
     bytes_of_strips: float = 0.0
-    """Memory that it takes whatever the tile."""
+    """Memory that it takes whatever the tile, and what the allocator keeps of it."""
     bytes_of_state: float = 0.0
     """Memory per pixel of the photograph for the state of a recipe that walks in steps."""
     weights: Path | None = None
@@ -74,7 +74,7 @@ RECIPES: dict[str, Recipe] = {
             align=mmse.ALIGN,
             cells=1 << 22,
             bytes_per_cell=150.0,
-            bytes_of_strips=120e6,
+            bytes_of_strips=380e6,
             weights=mmse.WEIGHTS,
             errors=mmse.WEIGHTS.with_name("mmse-errors.json"),
         ),
@@ -88,7 +88,7 @@ RECIPES: dict[str, Recipe] = {
             align=16,
             cells=1 << 22,
             bytes_per_cell=150.0,
-            bytes_of_strips=120e6,
+            bytes_of_strips=380e6,
             bytes_of_state=32.0,
             weights=mmse.WEIGHTS,
         ),

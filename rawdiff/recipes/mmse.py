@@ -95,7 +95,11 @@ def agree_with_light(clean: Tensor, planes: Tensor, block: int | None = None) ->
     """
     if block is None:
         block = min(BLOCK, 1 << (min(planes.shape[-2:]).bit_length() - 1))
-    return lowfreq(planes[None], torch.zeros(()), block)(clean[None], torch.ones(()))[0]
+    agreed = [
+        lowfreq(measured[None], torch.zeros(()), block)(estimate[None], torch.ones(()))
+        for measured, estimate in zip(planes[:, None], clean[:, None], strict=True)
+    ]
+    return torch.cat(agreed)[:, 0]
 
 
 @functools.cache

@@ -19,10 +19,11 @@ _RANGE = (0.002, 0.998)
 
 @dataclass(frozen=True, eq=False)
 class Errors:
-    """What one frame teaches: features `[5, n]` and errors in standard deviations of the noise, `[n]`."""
+    """What one frame teaches: features `[5, n]`, errors in standard deviations of the noise, true light."""
 
     features: Tensor
     errors: Tensor
+    truth_e: Tensor
 
 
 def gather_errors(
@@ -45,7 +46,7 @@ def gather_errors(
     features = look(planes, clean, gain, sigma, exposure)
     kept = torch.rand(errors.shape, generator=generator) * every < 1
     kept &= planes < 0.98
-    return Errors(features[:, kept], errors[kept])
+    return Errors(features[:, kept], errors[kept], (truth / gain.view(4, 1, 1))[kept])
 
 
 def fit_spread(frames: Iterable[Errors], recipe: str, weights: str) -> SpreadModel:

@@ -62,6 +62,42 @@ def test_every_format_comes_out_whole_with_its_provenance(shots: Path, tmp_path:
     assert max(clean.tags.noise_profile)[0] < 0.5 * max(dark.tags.noise_profile)[0]
 
 
+def test_uncertainty_is_written_in_electrons_and_display_values(shots: Path, tmp_path: Path) -> None:
+    frame = shots / "frame_001.dng"
+    result = invoke("process", frame, "-o", tmp_path, "--uncertainty")
+    assert result.exit_code == 0, result.output
+    with tifffile.TiffFile(tmp_path / "frame_001-uncertainty.tif") as file:
+        deviation_e, display = (page.asarray() for page in file.pages)
+        assert "electrons" in file.pages[0].description and "display" in file.pages[1].description
+    assert deviation_e.shape == display.shape == (160, 240)
+    assert deviation_e.dtype == display.dtype == np.float32
+    dark = read_raw(frame)
+    assert isinstance(dark, RawFrame)
+    noise = json.loads((tmp_path / "frame_001.json").read_text())["noise"]["model"]
+    gain = noise["gain_dn_per_e"][1]
+    light_e = np.clip((dark.mosaic_dn - dark.levels.black_dn[0, 0]) / gain, 0, None)
+    spread_e = (light_e.mean() + (noise["read_noise_dn"][1] / gain) ** 2) ** 0.5
+    # Surer than the photograph was, and not sure beyond reason: the scene is smooth.
+    assert 0.01 * spread_e < np.median(deviation_e) < 0.6 * spread_e
+    assert 0 < np.median(display) < 0.1
+    again = invoke("process", frame, "-o", tmp_path, "--uncertainty", "--format", "tiff")
+    assert again.exit_code == 2 and "exists already" in again.stderr
+
+
+def test_only_what_a_recipe_has_may_be_asked_of_it(shots: Path, tmp_path: Path) -> None:
+    frame = shots / "frame_001.dng"
+    for recipe, option in (
+        ("mmse", ("--samples", 2)),
+        ("mmse", ("--steps", 2)),
+        ("sigma-map", "--uncertainty"),
+    ):
+        extra = option if isinstance(option, tuple) else (option,)
+        result = invoke("process", frame, "-o", tmp_path, "--recipe", recipe, *extra)
+        assert result.exit_code == 2, result.output
+    walk = ("--recipe", "sigma-map", "--steps", 2, "--samples", 2, "--seed", 3)
+    assert invoke("process", frame, "-o", tmp_path, *walk).exit_code == 0
+
+
 def test_the_same_command_gives_the_same_bytes_whatever_the_tiles(shots: Path, tmp_path: Path) -> None:
     outputs = []
     for number, tile in enumerate((None, None, 64, 128)):
