@@ -10,9 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from rawdiff.errors import ConfigurationError
+from rawdiff.recipes.catalog import find_recipe
 from rawdiff.report.enhance_ablation import run_ablation, tabulate_ablation
 from rawdiff.report.enhance_invariance import run_invariance, tabulate_invariance
-from rawdiff.report.enhance_methods import choose_methods
+from rawdiff.report.enhance_methods import choose_enhancers, choose_methods
+from rawdiff.report.enhance_pictures import find_cases, run_pictures, tabulate_pictures
+from rawdiff.report.enhance_raw import run_raw, tabulate_raw
+from rawdiff.report.enhance_text import run_text, tabulate_text
 from rawdiff.report.tables import Table, join_markdown
 from rawdiff.train.photographs import Photograph, list_photographs
 
@@ -27,6 +31,7 @@ class EnhanceRequest:
         methods: names of enhancers, all that can run where empty.
         limit: the first N pictures only, 0 for all.
         networks: folder of the networks that an ablation compares.
+        recipe: how pictures and mosaics are denoised first; "none" for pictures as they are.
     """
 
     photos: Path
@@ -34,6 +39,7 @@ class EnhanceRequest:
     methods: tuple[str, ...]
     limit: int
     networks: Path | None = None
+    recipe: str = "mmse"
 
 
 Found = tuple[list[Table], Any]
@@ -96,4 +102,29 @@ def _ablation(request: EnhanceRequest) -> Found:
     return tabulate_ablation(figures, len(photographs)), figures
 
 
-_PARTS: dict[str, Callable[[EnhanceRequest], Found]] = {"invariance": _invariance, "ablate": _ablation}
+def _pictures(request: EnhanceRequest) -> Found:
+    cases = find_cases(request.photos)
+    recipe = None if request.recipe == "none" else find_recipe(request.recipe)
+    cases = cases[: request.limit] if request.limit > 0 else cases
+    scores = run_pictures(cases, choose_methods(request.methods), recipe, tell)
+    return tabulate_pictures(scores), [score.as_json() for score in scores]
+
+
+def _raw(request: EnhanceRequest) -> Found:
+    recipe, enhancers = find_recipe(request.recipe), choose_enhancers(request.methods)
+    scores = run_raw(held_out(request), enhancers, recipe, on_case=tell)
+    return tabulate_raw(scores), [score.as_json() for score in scores]
+
+
+def _ocr(request: EnhanceRequest) -> Found:
+    readings = run_text(choose_enhancers(request.methods), find_recipe(request.recipe), tell)
+    return tabulate_text(readings), [reading.as_json() for reading in readings]
+
+
+_PARTS: dict[str, Callable[[EnhanceRequest], Found]] = {
+    "pictures": _pictures,
+    "invariance": _invariance,
+    "raw": _raw,
+    "ocr": _ocr,
+    "ablate": _ablation,
+}

@@ -9,8 +9,7 @@ from torch import Tensor
 
 from rawdiff.color.spaces import SPACES
 from rawdiff.enhance.apply import enhance_picture
-from rawdiff.enhance.catalog import ENHANCERS, find_entry, load_enhancer
-from rawdiff.errors import ConfigurationError
+from rawdiff.enhance.catalog import ENHANCERS, load_enhancer
 
 Method = Callable[[Tensor], Tensor]
 """Linear sRGB `[3, H, W]` at any level to display light of the same shape, linear, 1 is white."""
@@ -46,24 +45,30 @@ def gain_to_mean(light: Tensor, target: float = GAIN_TARGET) -> Tensor:
     return (light * 2.0 ** ((low + high) / 2)).clamp(max=1.0)
 
 
+def choose_enhancers(names: Sequence[str]) -> list[str]:
+    """The enhancers of these names; all whose weights are there where none is named.
+
+    Raises:
+        ConfigurationError: no such enhancer, or its weights are not there.
+    """
+    wanted = [name for name in names if name != LINEAR_GAIN]
+    if not names:
+        wanted = [
+            name for name, entry in ENHANCERS.items() if entry.weights is None or entry.weights.is_file()
+        ]
+    for name in wanted:
+        load_enhancer(name)
+    return wanted
+
+
 def choose_methods(names: Sequence[str], seed: int = 0) -> dict[str, Method]:
     """The gain and the enhancers of these names; all that can run where none is named.
 
     Raises:
         ConfigurationError: no such enhancer, or its weights are not there.
     """
-    chosen: dict[str, Method] = {}
-    for name in names or (LINEAR_GAIN, *ENHANCERS):
-        if name == LINEAR_GAIN:
-            chosen[name] = gain_to_mean
-            continue
-        entry = find_entry(name)
-        if not names and entry.weights is not None and not entry.weights.is_file():
-            continue
-        chosen[name] = _as_method(name, seed)
-    if not chosen:
-        raise ConfigurationError("no enhancer to measure")
-    return chosen
+    gains: dict[str, Method] = {LINEAR_GAIN: gain_to_mean} if not names or LINEAR_GAIN in names else {}
+    return gains | {name: _as_method(name, seed) for name in choose_enhancers(names)}
 
 
 def _as_method(name: str, seed: int) -> Method:
