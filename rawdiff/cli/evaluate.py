@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from contextlib import ExitStack
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -169,7 +170,12 @@ def _choose(names: str) -> dict[str, Denoise]:
     known: dict[str, Denoise] = {"noisy": classical.leave_noisy}
     known |= {"wavelet-shrink": RECIPES["wavelet-shrink"].denoise, "nlm": classical.non_local_means}
     known |= {name: recipe.denoise for name, recipe in RECIPES.items()}
-    wanted = [name for name in names.split(",") if name] or [*known]
+    wanted = [name for name in names.split(",") if name]
+    if not wanted:
+        wanted = [*known]
+        if find_spec("skimage") is None:
+            wanted.remove("nlm")
+            print("nlm is left out: scikit-image is not installed", file=sys.stderr)
     for name in wanted:
         if name not in known:
             raise ConfigurationError(f"there is no method '{name}'", hint=f"of {', '.join(known)}")
