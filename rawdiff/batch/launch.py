@@ -13,7 +13,7 @@ from rawdiff.errors import BatchError, ProcessingError, RawdiffError
 from rawdiff.pipeline.config import ProcessConfig
 from rawdiff.pipeline.events import Event, Listener
 from rawdiff.pipeline.outputs import refuse_existing
-from rawdiff.pipeline.run import process_item
+from rawdiff.pipeline.run import BurstReporter, process_item
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,7 @@ def run_batch(
     *,
     overwrite: bool,
     listen: Listener,
+    report_burst: BurstReporter | None = None,
     debug: bool = False,
 ) -> Tally:
     """Process every item into `folder`, skipping what the journal knows as finished.
@@ -61,6 +62,7 @@ def run_batch(
         config: the choices, the same for all.
         overwrite: replace files that this work has not written, and do finished work again.
         listen: told of everything that happens.
+        report_burst: writes the page of a merged burst; None for no page.
         debug: let an unforeseen exception through, with its traceback.
 
     Raises:
@@ -76,7 +78,7 @@ def run_batch(
                 listen(Event("skipped", item.stem, "already done"))
                 continue
             try:
-                _run_item(item, key, journal, config, overwrite, listen)
+                _run_item(item, key, journal, config, overwrite, listen, report_burst)
                 done += 1
             except RawdiffError as error:
                 failures.append((item, error))
@@ -96,7 +98,13 @@ def run_batch(
 
 
 def _run_item(
-    item: WorkItem, key: str, journal: Journal, config: ProcessConfig, overwrite: bool, listen: Listener
+    item: WorkItem,
+    key: str,
+    journal: Journal,
+    config: ProcessConfig,
+    overwrite: bool,
+    listen: Listener,
+    report_burst: BurstReporter | None,
 ) -> None:
     standing = {} if overwrite else journal.written(key)
     remaining = replace(
@@ -115,6 +123,7 @@ def _run_item(
         overwrite=may_replace,
         listen=listen,
         on_output=lambda kind, path: journal.note_output(key, kind, path.name),
+        report_burst=report_burst,
     )
     journal.finish(key)
     listen(Event("done", item.stem))

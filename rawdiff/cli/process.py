@@ -24,6 +24,7 @@ from rawdiff.pipeline.config import (
 )
 from rawdiff.pipeline.device import settle_machine
 from rawdiff.pipeline.events import Event
+from rawdiff.pipeline.run import BurstReporter
 from rawdiff.recipes.catalog import find_recipe
 
 _INPUT = "Input"
@@ -49,7 +50,9 @@ def process(
     ] = None,
     uncertainty: Annotated[
         bool,
-        typer.Option("--uncertainty", help="Write how sure each pixel is, as TIFF.", rich_help_panel=_DENOISE),
+        typer.Option(
+            "--uncertainty", help="Write how sure each pixel is, as TIFF.", rich_help_panel=_DENOISE
+        ),
     ] = False,
     seed: Annotated[int, typer.Option(help="Of recipes that draw.", rich_help_panel=_DENOISE)] = 0,
     profile: Annotated[
@@ -103,6 +106,9 @@ def process(
     timeout: Annotated[
         float, typer.Option(help="Seconds for decoding one file.", rich_help_panel=_RUN)
     ] = 120.0,
+    report: Annotated[
+        bool, typer.Option("--report", help="Write a page about each merged burst (HTML).")
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, do nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout.")] = False,
@@ -126,6 +132,7 @@ def process(
             formats=parse_formats(formats),
             burst=burst,
             reference=reference,
+            report=report,
             profile=profile,
             white_balance=white_balance,
             demosaic=demosaic,
@@ -152,9 +159,24 @@ def process(
             for path, reason in item.left_out:
                 speaker.hear(Event("warning", item.stem, f"{path.name} is left out: {reason}"))
         with speaker.working(len(items)):
-            tally = run_batch(items, output, config, overwrite=overwrite, listen=speaker.hear, debug=debug)
+            tally = run_batch(
+                items,
+                output,
+                config,
+                overwrite=overwrite,
+                listen=speaker.hear,
+                report_burst=_reporter() if report else None,
+                debug=debug,
+            )
         _say_tally(speaker, tally.done, tally.skipped, len(tally.failures), output)
         tally.raise_if_failed()
+
+
+def _reporter() -> BurstReporter:
+    """The writer of pages, loaded only where one is asked for."""
+    from rawdiff.report.burst_page import write_burst_page
+
+    return write_burst_page
 
 
 def _say_plan(speaker: Speaker, items: list[WorkItem], output: Path, config: ProcessConfig) -> None:

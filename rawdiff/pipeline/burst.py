@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from rawdiff.pipeline.denoise import normalised_noise
 from rawdiff.pipeline.events import Event, Listener
 from rawdiff.pipeline.noise_model import ChosenNoise, choose_noise_model
 from rawdiff.pipeline.profile_maps import apply_profile_maps
-from rawdiff.raw.frame import RawFrame
+from rawdiff.raw.frame import Composite, FrameTags, RawFrame
 from rawdiff.raw.image import ExposureMap, PackedRaw
 from rawdiff.raw.ingest import read_raw
 from rawdiff.raw.packed import pack_frame, unpack_to_dn
@@ -118,8 +119,10 @@ def merge_files(paths: Sequence[Path], config: ProcessConfig, subject: str, list
     merge, grey = Merge(target), _grey(target, target, ceiling)
     record.append(_tell(reference, "reference", 1.0, target))
     alignments: dict[str, Alignment] = {}
+    read: list[tuple[FrameTags, bool]] = [(reference.frame.tags, True)]
     for number, shot in enumerate(_read_ahead([surveys[i].path for i in order], config)):
         listen(Event("stage", subject, "merging", {"fraction": 0.1 + 0.4 * number / max(len(order), 1)}))
+        read.append((shot.frame.tags, False))
         mismatch = _mismatch(shot, reference)
         if mismatch is not None:
             leave_out(shot.name, mismatch)
@@ -133,8 +136,9 @@ def merge_files(paths: Sequence[Path], config: ProcessConfig, subject: str, list
         light = _measure_exposure(light, target)
         trusted = merge.add(light, alignment.field)
         alignments[shot.name] = alignment
+        read[-1] = shot.frame.tags, True
         record.append(_tell(shot, "merged", trusted, light))
-    return _finish(reference, merge, record, alignments)
+    return _finish(reference, merge, record, alignments, _composite(read))
 
 
 def _read(path: Path, config: ProcessConfig) -> _Shot:
@@ -269,13 +273,36 @@ def _tell(shot: _Shot, role: str, trusted: float, light: Light) -> dict[str, Any
     }
 
 
+def _composite(read: Sequence[tuple[FrameTags, bool]]) -> Composite | None:
+    """The exposure times of all frames and of those used; None for one frame, or where one is not known."""
+    times = [(tags.exposure.time_s, used) for tags, used in read]
+    if sum(used for _, used in times) < 2 or any(time_s is None for time_s, _ in times):
+        return None
+    taken = tuple(float(time_s or 0) for time_s, _ in times)
+    used = tuple(time_s for time_s, (_, was_used) in zip(taken, times, strict=True) if was_used)
+    period_s = sum(taken)
+    starts = [tags.exposure.captured_at for tags, _ in read]
+    if all(starts):
+        moments = [datetime.fromisoformat(str(start)).replace(tzinfo=None) for start in starts]
+        first = min(moments)
+        ends = [(m - first).total_seconds() + time_s for m, time_s in zip(moments, taken, strict=True)]
+        period_s = max(ends)
+    return Composite(taken, used, period_s)
+
+
 def _finish(
-    reference: _Shot, merge: Merge, record: list[dict[str, Any]], alignments: dict[str, Alignment]
+    reference: _Shot,
+    merge: Merge,
+    record: list[dict[str, Any]],
+    alignments: dict[str, Alignment],
+    composite: Composite | None,
 ) -> MergedBurst:
     planes, exposure = merge.result()
     left_out = merge.left_out()
     packed = PackedRaw(planes, reference.frame.phase)
-    frame = replace(reference.frame, mosaic_dn=unpack_to_dn(packed, reference.frame.levels), defects=None)
+    mosaic_dn = unpack_to_dn(packed, reference.frame.levels)
+    tags = replace(reference.frame.tags, composite=composite)
+    frame = replace(reference.frame, mosaic_dn=mosaic_dn, tags=tags, defects=None)
     noise = replace(reference.noise, origin=f"{reference.noise.origin}, {len(alignments) + 1} frames merged")
     crops = take_crops(reference.frame, frame, left_out) if alignments else ()
     return MergedBurst(frame, ExposureMap(exposure), noise, record, alignments, left_out, crops)

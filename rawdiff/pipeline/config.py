@@ -40,6 +40,7 @@ class ProcessConfig:
     formats: tuple[Format, ...] = ("jpeg",)
     burst: BurstMode = "auto"
     reference: str | None = None
+    report: bool = False
     profile: Path | None = None
     white_balance: str = "as-shot"
     demosaic: Demosaic = "menon"

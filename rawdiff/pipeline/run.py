@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from rawdiff.errors import ConfigurationError
-from rawdiff.pipeline.burst import merge_files
+from rawdiff.pipeline.burst import MergedBurst, merge_files
 from rawdiff.pipeline.config import ProcessConfig
 from rawdiff.pipeline.correct import correct_frame
 from rawdiff.pipeline.denoise import denoise_frame, deviation_frame, normalised_noise, residual_profile
@@ -38,6 +38,11 @@ from rawdiff.recipes.catalog import RECIPES, Recipe, find_recipe
 from rawdiff.recipes.spread import load_spread
 from rawdiff.recipes.walk import Walk
 
+BurstReporter = Callable[
+    [MergedBurst, torch.Tensor, Sequence[tuple[float, float]], ProcessConfig, Destination], None
+]
+"""Told of a burst, its clean mosaic, its noise as NoiseProfile pairs, the choices, and where to write."""
+
 _READY, _DENOISE = 0.5, 0.3
 """Shares of the time until denoising starts and for it, for the progress bar."""
 
@@ -51,6 +56,7 @@ def process_item(
     overwrite: bool,
     listen: Listener,
     on_output: OutputListener,
+    report_burst: BurstReporter | None = None,
 ) -> None:
     """Make every output of one photograph.
 
@@ -62,6 +68,7 @@ def process_item(
         overwrite: replace what stands there.
         listen: told of progress.
         on_output: told of every output that stands whole.
+        report_burst: writes the page of a merged burst; None for no page.
 
     Raises:
         RawdiffError: the file cannot be used, a choice does not fit it, or a stage failed.
@@ -79,7 +86,12 @@ def process_item(
         place = Destination(folder, reference, overwrite, listen, on_output, stem, record)
         denoised = _denoise(merged.frame, chosen, merged.exposure, recipe, config, place)
         record["applied"] = _write_mosaic(denoised, merged.frame, chosen, recipe, config, place)
+        if report_burst is not None:
+            residual = record["applied"]["residual_noise_profile"]
+            report_burst(merged, denoised.clean, residual, config, place)
     else:
+        if report_burst is not None:
+            listen(Event("warning", stem, "one frame by itself has no burst report"))
         frame = read_raw(frames[0], timeout_s=config.timeout_s, sidecar=config.sidecar)
         chosen = choose_noise_model(frame, config.profile, None)
         record["inputs"] = [describe_source(frame.source)]

@@ -65,6 +65,18 @@ class Exposure:
 
 
 @dataclass(frozen=True)
+class Composite:
+    """A photograph merged of several: their exposure times in seconds, of all taken and of those used.
+
+    `period_s` runs from the start of the first exposure to the end of the last.
+    """
+
+    taken_s: tuple[float, ...]
+    used_s: tuple[float, ...]
+    period_s: float
+
+
+@dataclass(frozen=True)
 class Camera:
     """Who made the file. `unique` is DNG's UniqueCameraModel, otherwise make and model."""
 
@@ -142,6 +154,7 @@ class FrameTags:
     exposure: Exposure = Exposure()
     color: ColorTags = ColorTags()
     orientation: int = 1
+    composite: Composite | None = None
     noise_profile: tuple[tuple[float, float], ...] = ()
     """DNG NoiseProfile as stored: (S, O) once or per R, G, B, on the signal scaled to 0..1."""
     default_crop: tuple[int, int, int, int] | None = None

@@ -140,11 +140,29 @@ def _exif_entries(metadata: Metadata, tags: FrameTags | None) -> dict[int, Entry
         texts = dict(zip((36867, 37521, 36881), _moment(tags), strict=True))
         texts |= {42033: camera.serial or "", 42036: camera.lens or ""}
         told |= {tag: ascii_entry(text) for tag, text in texts.items() if text}
-    entries = told | metadata.exif
+    entries = told | metadata.exif | _composite_entries(tags)
     note = metadata.maker_note
     if note is not None and (note.self_contained or metadata.safe_note):
         entries[known.MAKER_NOTE] = undefined_entry(note.data)
     return {36864: undefined_entry(b"0232")} | entries if entries else {}
+
+
+def _composite_entries(tags: FrameTags | None) -> dict[int, Entry]:
+    """CompositeImage, how many images went into it, and their exposure times (Exif 2.32, 4.6.7)."""
+    merged = None if tags is None else tags.composite
+    if merged is None:
+        return {}
+    taken, used = merged.taken_s, merged.used_s
+    figures = (
+        merged.period_s, sum(taken), sum(used), max(taken), max(used), min(taken), min(used),
+    )  # fmt: skip
+    times, sequence = (rational_entry(*values).data for values in (figures, taken))
+    counts = short_entry(1, len(taken)).data
+    return {
+        42080: short_entry(2),
+        42081: short_entry(len(taken), len(used)),
+        42082: undefined_entry(times + counts + sequence),
+    }
 
 
 def _private_entries(metadata: Metadata, moved: bool) -> dict[int, Entry]:
