@@ -3,8 +3,9 @@
 python -m benchmarks.enhance_strip [PHOTOGRAPH] [-o benchmarks/figures/enhance.jpg] [--light ramp]
 
 The photograph is reduced, lit unevenly, captured a hundred times too short by a simulated camera, denoised
-and developed as `rawdiff process --enhance` does. First row: only amplified, by a gain to a common mean, by the
-pipeline without and with each enhancer, the photograph. Second row: what of the dark picture does not depend on its light, H, C, O and W.
+and developed as `rawdiff process --enhance` does. First row: only amplified, by a gain to a common mean, by
+the pipeline without and with each enhancer, the photograph. Second row: what of the dark picture does not
+depend on its light, H, C, O and W.
 """
 
 from __future__ import annotations
