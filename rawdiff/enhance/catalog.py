@@ -40,6 +40,13 @@ class EnhancerEntry:
 _WEIGHTS = Path(str(files("rawdiff") / "weights"))
 
 
+def _build_quadprior() -> Enhancer:
+    # Networks are imported when they are built: a list of names need not wait for them.
+    from rawdiff.enhance.quadprior import QuadPrior
+
+    return QuadPrior()
+
+
 def _build_wavelet() -> Enhancer:
     # Networks are loaded when they are asked for: a list of names need not wait for them.
     from rawdiff.enhance.wavelet import WaveletDiffusion
@@ -55,6 +62,13 @@ ENHANCERS: dict[str, EnhancerEntry] = {
             title="edge-preserving illumination estimate, exposures fused by it in linear light",
             citation="He, Sun & Tang 2013 (guided filter); Mertens, Kautz & Van Reeth 2007 (exposure fusion)",
             build=LocalExposure,
+        ),
+        EnhancerEntry(
+            name="quadprior",
+            title="light regenerated from what light does not change, detail passed by; zero-reference",
+            citation="Wang, Ren, Yang, Huang & Liu, CVPR 2024 (physical quadruple priors)",
+            build=_build_quadprior,
+            weights=_WEIGHTS / "quadprior.safetensors",
         ),
         EnhancerEntry(
             name="wavelet",
