@@ -29,7 +29,9 @@ def fit_tile(shape: tuple[int, int], recipe: Recipe, config: ProcessConfig) -> t
         return asked or recipe.tile(*packed)
     pixels = shape[0] * shape[1]
     writing = _LIBRARIES + _BANDS + pixels * (_CLEAN + max(_FOR_FORMAT[kind] for kind in config.formats))
-    held = _LIBRARIES + pixels * (_DENOISING + recipe.bytes_of_state) + recipe.bytes_of_strips
+    # A small frame is one strip, and not a whole one.
+    strips = min(recipe.bytes_of_strips, 10 * recipe.bytes_per_cell * packed[0] * packed[1])
+    held = _LIBRARIES + pixels * (_DENOISING + recipe.bytes_of_state) + strips
     smallest = (recipe.align + 2 * -(-recipe.halo // recipe.align) * recipe.align) ** 2
     needed = max(writing, held + recipe.bytes_per_cell * min(smallest, packed[0] * packed[1]))
     if needed > config.max_memory_bytes:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from rawdiff_kernels.native import release_allocator
 
 from rawdiff.errors import ConfigurationError
 from rawdiff.pipeline.burst import MergedBurst, merge_files
@@ -165,6 +166,8 @@ def _denoise(
         deviation = deviation_frame(
             frame, clean, chosen.model, errors, config.strength, exposure=exposure.value
         )
+    # What the strips left in the heap would be missing when the outputs are written.
+    release_allocator()
     return _Denoised(clean, exposure, deviation)
 
 

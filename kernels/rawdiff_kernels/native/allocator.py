@@ -34,3 +34,18 @@ def tune_allocator(largest: int = 1 << 30, kept: int = 2**31 - 1) -> bool:
     mallopt.argtypes = [ctypes.c_int, ctypes.c_int]
     mallopt.restype = ctypes.c_int
     return bool(mallopt(_M_MMAP_THRESHOLD, largest) and mallopt(_M_TRIM_THRESHOLD, kept))
+
+
+def release_allocator() -> bool:
+    """Give freed memory back to the system, from within the heap too; worth a call after a large stage.
+
+    Returns:
+        Whether something was given back; False on a C library that cannot.
+    """
+    try:
+        trim = ctypes.CDLL(None).malloc_trim
+    except (OSError, AttributeError):
+        return False
+    trim.argtypes = [ctypes.c_size_t]
+    trim.restype = ctypes.c_int
+    return bool(trim(0))
