@@ -40,12 +40,17 @@ class PhotonCounts:
         for name, photons in self.by_file:
             if name == facts.path.name:
                 return photons
-        for time, photons in self.by_exposure:
-            if facts.exposure_s is not None and abs(time - facts.exposure_s) <= _SAME_TIME * facts.exposure_s:
+        for time_s, photons in self.by_exposure:
+            if (
+                facts.exposure_s is not None
+                and abs(time_s - facts.exposure_s) <= _SAME_TIME * facts.exposure_s
+            ):
                 return photons
-        time = "no exposure time" if facts.exposure_s is None else f"{facts.exposure_s:g} s"
+        stated = "no exposure time" if facts.exposure_s is None else f"{facts.exposure_s:g} s"
         raise ConfigurationError(
-            f"no photon count for {facts.path.name} ({time})", where=self.where, hint="one line for each flat"
+            f"no photon count for {facts.path.name} ({stated})",
+            where=self.where,
+            hint="one line for each flat",
         )
 
 

@@ -124,7 +124,8 @@ def _quantiles(outcome: IsoOutcome, color: int, index: int) -> Iterator[Series]:
 
 def draw_linearity(outcomes: Sequence[IsoOutcome]) -> list[Figure]:
     """How far the levels stray from the exposure, and the signal over its noise."""
-    strays, ratios = [], []
+    strays: list[Series] = []
+    ratios: list[Series] = []
     for index, outcome in enumerate(outcomes):
         linearity, transfer = outcome.result.linearity, outcome.result.transfer
         label = f"ISO {outcome.result.iso:g}"
