@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from rawdiff_kernels import anscombe
 from rawdiff_kernels.anscombe.op import cost
+from rawdiff_kernels.launch import Cost
 
 from benchmarks.kernels.measure import Call, Measurement, agree
 
@@ -15,7 +16,7 @@ SIGMA = 1.2
 
 
 def measurements(height: int, width: int, device: torch.device) -> Iterator[Measurement]:
-    """A gain for each plane and one sigma; then gain and sigma maps, as a merged burst has them."""
+    """There and back with a gain for each plane and one sigma, each way alone, then with maps of both."""
     generator = torch.Generator().manual_seed(0)
     shape = (4, height // 2, width // 2)
     x = (torch.rand(shape, generator=generator) * 40.0 - 2.0).to(device)
@@ -25,6 +26,12 @@ def measurements(height: int, width: int, device: torch.device) -> Iterator[Meas
     sigma_map = 2.0 * gain_map
     routes = ("gpu" if device.type == "cuda" else "cpu", "reference")
     on_cpu = device.type == "cpu"
+    one_way = cost(x)
+    yield Measurement(
+        "anscombe", "forward and inverse", Cost(2 * one_way.bytes, 2 * one_way.operations),
+        {route: lambda r=route: anscombe.inverse(
+            anscombe.forward(x, gain, SIGMA, route=r), gain, SIGMA, route=r) for route in routes},
+    )  # fmt: skip
     for name, function, data in (("forward", anscombe.forward, x), ("inverse", anscombe.inverse, z)):
         peers = _peers(data, name) if on_cpu else {}
         yield Measurement(

@@ -42,7 +42,8 @@ def gain_to_mean(light: Tensor, target: float = GAIN_TARGET) -> Tensor:
             low = middle
         else:
             high = middle
-    return (light * 2.0 ** ((low + high) / 2)).clamp(max=1.0)
+    gain: float = 2.0 ** ((low + high) / 2)
+    return (light * gain).clamp(max=1.0)
 
 
 def choose_enhancers(names: Sequence[str]) -> list[str]:

@@ -162,7 +162,8 @@ def tabulate_text(readings: Sequence[Reading]) -> list[Table]:
     )
     for key in dict.fromkeys((r.method, r.light, r.ratio) for r in readings):
         found = {r.size_px: 100 * r.accuracy for r in readings if (r.method, r.light, r.ratio) == key}
-        row = dict(zip(("method", "light", "ratio"), key, strict=True))
+        method, light, ratio = key
+        sizes_read = {f"{size} px": value for size, value in found.items()}
         mean = math.fsum(found.values()) / len(found)
-        table.rows.append({**row, **{f"{size} px": value for size, value in found.items()}, "mean": mean})
+        table.rows.append({"method": method, "light": light, "ratio": ratio, **sizes_read, "mean": mean})
     return [table]
