@@ -85,4 +85,4 @@ def test_means_leave_out_what_a_scene_does_not_have() -> None:
 
 def test_an_unknown_suite_is_named(photograph: Photograph) -> None:
     result = CliRunner().invoke(app, ["evaluate", "nothing", "--photos", str(Path(photograph.path).parent)])
-    assert result.exit_code == 2 and "denoise or burst" in result.output
+    assert result.exit_code == 2 and "denoise, burst or enhance" in result.output
