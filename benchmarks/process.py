@@ -1,6 +1,7 @@
 """What `rawdiff process` costs: CPU seconds per megapixel and peak memory, on simulated DNGs of given sizes.
 
-    python -m benchmarks.process [--megapixels 12 100] [--recipe NAME] [--runs 3] [--json FILE]
+    python -m benchmarks.process [--megapixels 12 100] [--recipe NAME] [--enhance NAME] [--runs 3]
+                                 [--json FILE]
 
 Whole commands are measured from outside, start-up and decoding child included.
 """
@@ -105,10 +106,12 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--max-memory", default=None)
     parser.add_argument("--format", default="jpeg")
+    parser.add_argument("--enhance", default=None)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     extra = ["--format", options.format]
     extra += ["--max-memory", options.max_memory] if options.max_memory else []
+    extra += ["--enhance", options.enhance] if options.enhance else []
     rows = [measure(size, options.recipe, options.runs, extra) for size in options.megapixels]
     print("   MP  recipe            CPU s  CPU s/MP  wall s/MP  peak MB")
     for row in rows:

@@ -69,14 +69,34 @@ struct Inverse {
 };
 
 #if defined(__AVX512F__)
-// The same as Inverse::run; the pair of a cell comes by one load, and sixteen of them are parted by two shuffles.
+using rawdiff::kLanes;
+using rawdiff::Vector;
+using rawdiff::Whole;
+
+constexpr int64_t kCells = 64;  // that the registers hold
+
+// A value for each cell in four registers: a look-up takes three instructions and no memory.
+struct Lookup {
+    __m512 part[4];
+
+    explicit Lookup(const float *values) {
+        alignas(64) float whole[kCells];
+        for (int64_t i = 0; i < kCells; ++i) whole[i] = values[2 * i];
+        for (int64_t i = 0; i < 4; ++i) part[i] = _mm512_load_ps(whole + kLanes * i);
+    }
+
+    Vector at(__m512i node, __mmask16 upper) const {
+        const __m512 low = _mm512_permutex2var_ps(part[0], node, part[1]);
+        const __m512 high = _mm512_permutex2var_ps(part[2], node, part[3]);
+        return (Vector)_mm512_mask_blend_ps(upper, low, high);
+    }
+};
+
+// The same as Inverse::run for a row of `kCells`.
 void run_lanes(const Inverse &inverse, const float *z, float *out, int64_t begin, int64_t end) {
-    using rawdiff::kLanes;
-    using rawdiff::Vector;
-    using rawdiff::Whole;
     const float floor = inverse.floor, cells = inverse.row.cells, last = cells - 1.0f;
-    const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
-    const __m512i odd = _mm512_or_si512(even, _mm512_set1_epi32(1));
+    const Lookup left(inverse.row.pairs), step(inverse.row.pairs + 1);
+    const __m512i half = _mm512_set1_epi32(kCells / 2);
     const int64_t unaligned = -static_cast<int64_t>(reinterpret_cast<uintptr_t>(out + begin) / 4) & (kLanes - 1);
     int64_t i = std::min(begin + unaligned, end);
     inverse.run(z, out, begin, i);
@@ -85,13 +105,9 @@ void run_lanes(const Inverse &inverse, const float *z, float *out, int64_t begin
         const Vector square = 0.25f * root * root, position = (floor / (floor + square)) * cells;
         const Vector place = position < last ? position : rawdiff::spread(last);
         const Whole node = __builtin_convertvector(place, Whole);
-        const __m256i low = _mm512_maskz_extracti64x4_epi64(0xFF, (__m512i)node, 0);
-        const __m256i high = _mm512_maskz_extracti64x4_epi64(0xFF, (__m512i)node, 1);
-        const __m512 first = (__m512)_mm512_mask_i32gather_pd(__m512d{}, 0xFF, low, inverse.row.pairs, 8);
-        const __m512 second = (__m512)_mm512_mask_i32gather_pd(__m512d{}, 0xFF, high, inverse.row.pairs, 8);
-        const Vector left = (Vector)_mm512_permutex2var_ps(first, even, second);
-        const Vector step = (Vector)_mm512_permutex2var_ps(first, odd, second);
-        const Vector small = left + (position - __builtin_convertvector(node, Vector)) * step;
+        const __mmask16 upper = _mm512_test_epi32_mask((__m512i)node, half);
+        const Vector past = position - __builtin_convertvector(node, Vector);
+        const Vector small = left.at((__m512i)node, upper) + past * step.at((__m512i)node, upper);
         rawdiff::stream(out + i, inverse.gain * ((square + inverse.offset) + small));
     }
     inverse.run(z, out, i, end);
@@ -101,10 +117,9 @@ void run_lanes(const Inverse &inverse, const float *z, float *out, int64_t begin
 
 void inverse_run(const Inverse &inverse, const float *z, float *out, int64_t begin, int64_t end) {
 #if defined(__AVX512F__)
-    run_lanes(inverse, z, out, begin, end);
-#else
-    inverse.run(z, out, begin, end);
+    if (inverse.row.cells == static_cast<float>(kCells)) return run_lanes(inverse, z, out, begin, end);
 #endif
+    inverse.run(z, out, begin, end);
 }
 
 // A gain or a sigma for each pixel: `table` holds H over q and v.

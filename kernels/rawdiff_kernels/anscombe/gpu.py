@@ -107,7 +107,7 @@ def specimens() -> list[Specimen]:
     data = {name: "*fp32" for name in ("x", "z", "out", "gain", "sigma", "table")} | {"pixels": "i32"}
     plane = {"GAIN_MAP": False, "SIGMA_MAP": False, "BLOCK": 1024}
     maps = {"GAIN_MAP": True, "SIGMA_MAP": True, "BLOCK": 1024}
-    row, whole = {"V_CELLS": 128, "Q_CELLS": 0}, {"V_CELLS": 128, "Q_CELLS": 64}
+    row, whole = {"V_CELLS": 64, "Q_CELLS": 0}, {"V_CELLS": 64, "Q_CELLS": 64}
     return [
         Specimen("forward, per plane", anscombe_forward_kernel, data, plane),
         Specimen("forward, maps", anscombe_forward_kernel, data, maps),

@@ -22,7 +22,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-V_CELLS = 128
+V_CELLS = 64
 Q_CELLS = 64
 
 _BRIGHTEST_E = 170.0
