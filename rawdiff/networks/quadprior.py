@@ -169,7 +169,7 @@ class DetailMerges(nn.Module):
             detail.append(base - softer)
             base = softer
         for level in reversed(range(self.LEVELS)):
-            base = self.merges[level](_extend(torch.cat([base, detail[level]], dim=1), 1))
+            base = self.merges[level](_extend(torch.cat([base, detail.pop()], dim=1), 1))
         both = torch.cat([base, encoded], dim=1)
         inner = F.relu(self.look(_extend(both, 1)), inplace=True)
         corrected: Tensor = base + self.correct(_extend(inner, 1))
