@@ -25,7 +25,9 @@ _CAMERAS = "SonyA7S2,NikonD850,CanonEOS5D4,CanonEOS70D"
 
 def evaluate(
     suite: str = typer.Argument(..., help="What to measure: denoise, burst or enhance."),
-    photos: Path = typer.Option(..., "--photos", help="Folder of photographs, or a photographs.json."),
+    photos: Path | None = typer.Option(
+        None, "--photos", help="Folder of photographs, or a photographs.json; only --ocr goes without."
+    ),
     methods: str = typer.Option("", "--methods", help="Comma-separated; all that can run where empty."),
     cameras: str = typer.Option(_CAMERAS, "--cameras", help="Comma-separated; none: the reference point."),
     iso: float = typer.Option(1600.0, "--iso", help="Of the cameras."),
@@ -74,7 +76,7 @@ def evaluate(
             request = enhance.EnhanceRequest(photos, part, wanted, limit, ablate, recipe)
             enhance.show_tables(enhance.evaluate_enhance(request), json_file, markdown, as_json)
             return
-        listed = list_photographs(photos)
+        listed = list_photographs(enhance.need_photographs(photos))
         chosen = [p for p in listed if p.held_out] or listed
         chosen = chosen[:limit] if limit > 0 else chosen
         names = [name for name in cameras.split(",") if name]

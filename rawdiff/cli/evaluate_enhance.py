@@ -26,7 +26,7 @@ class EnhanceRequest:
     """What was asked of the suite.
 
     Attributes:
-        photos: folder of pictures, or a photographs.json.
+        photos: folder of pictures, or a photographs.json; the OCR renders scenes of its own.
         part: which of its parts.
         methods: names of enhancers, all that can run where empty.
         limit: the first N pictures only, 0 for all.
@@ -34,7 +34,7 @@ class EnhanceRequest:
         recipe: how pictures and mosaics are denoised first; "none" for pictures as they are.
     """
 
-    photos: Path
+    photos: Path | None
     part: str
     methods: tuple[str, ...]
     limit: int
@@ -82,9 +82,20 @@ def tell(case: str) -> None:
     print(case, file=sys.stderr)
 
 
+def need_photographs(photos: Path | None) -> Path:
+    """Where the photographs are.
+
+    Raises:
+        ConfigurationError: it was not said.
+    """
+    if photos is None:
+        raise ConfigurationError("this suite needs photographs", hint="--photos FOLDER")
+    return photos
+
+
 def held_out(request: EnhanceRequest) -> list[Photograph]:
     """Photographs that nothing was trained on; of a plain folder all."""
-    listed = list_photographs(request.photos)
+    listed = list_photographs(need_photographs(request.photos))
     chosen = [p for p in listed if p.held_out] or listed
     return chosen[: request.limit] if request.limit > 0 else chosen
 
@@ -103,7 +114,7 @@ def _ablation(request: EnhanceRequest) -> Found:
 
 
 def _pictures(request: EnhanceRequest) -> Found:
-    cases = find_cases(request.photos)
+    cases = find_cases(need_photographs(request.photos))
     recipe = None if request.recipe == "none" else find_recipe(request.recipe)
     cases = cases[: request.limit] if request.limit > 0 else cases
     scores = run_pictures(cases, choose_methods(request.methods), recipe, tell)

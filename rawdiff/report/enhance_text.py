@@ -8,6 +8,7 @@ Debian calls tesseract-ocr. It is no part of rawdiff; without it this part canno
 from __future__ import annotations
 
 import math
+import os
 import shutil
 import subprocess
 import tempfile
@@ -106,6 +107,8 @@ def read_text(light: Tensor, reader: str) -> str:
             capture_output=True,
             text=True,
             timeout=600,
+            # Threads of its own wait for one another actively; on a busy machine that takes minutes.
+            env={**os.environ, "OMP_THREAD_LIMIT": "1"},
         )
     if done.returncode:
         raise ConfigurationError(f"tesseract failed: {done.stderr.strip()[:200]}")
