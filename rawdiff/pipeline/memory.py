@@ -8,6 +8,8 @@ from rawdiff.recipes.catalog import Recipe
 
 _LIBRARIES = 500_000_000
 _BANDS = 150_000_000
+_ENHANCING = 620_000_000
+"""What a band holds in the largest enhancer's networks, whatever the frame."""
 _DENOISING = 8.5
 """Bytes per pixel while denoising: the mosaic and its clean copy, both float32."""
 _CLEAN = 4.3
@@ -29,6 +31,7 @@ def fit_tile(shape: tuple[int, int], recipe: Recipe, config: ProcessConfig) -> t
         return asked or recipe.tile(*packed)
     pixels = shape[0] * shape[1]
     writing = _LIBRARIES + _BANDS + pixels * (_CLEAN + max(_FOR_FORMAT[kind] for kind in config.formats))
+    writing += _ENHANCING if config.enhance is not None else 0
     # A small frame is one strip, and not a whole one.
     strips = min(recipe.bytes_of_strips, 10 * recipe.bytes_per_cell * packed[0] * packed[1])
     held = _LIBRARIES + pixels * (_DENOISING + recipe.bytes_of_state) + strips

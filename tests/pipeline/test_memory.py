@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from rawdiff.errors import ConfigurationError
@@ -26,3 +28,10 @@ def test_a_limit_makes_tiles_smaller_on_the_recipes_grid() -> None:
 def test_what_does_not_fit_is_said_before_it_is_begun() -> None:
     with pytest.raises(ConfigurationError, match=r"100 MP needs about 1\.9 GB"):
         fit_tile((8660, 11544), MMSE, ProcessConfig(max_memory_bytes=1_000_000_000))
+
+
+def test_enhancement_takes_memory_of_its_own() -> None:
+    enhanced = ProcessConfig(enhance="wavelet", max_memory_bytes=1_200_000_000)
+    assert fit_tile((3000, 4000), MMSE, replace(enhanced, enhance=None)) is not None
+    with pytest.raises(ConfigurationError, match=r"needs about 1\.4 GB"):
+        fit_tile((3000, 4000), MMSE, enhanced)
