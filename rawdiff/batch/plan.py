@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,21 +70,32 @@ def _size_and_time(path: Path) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
-def find_inputs(arguments: Iterable[str]) -> list[Path]:
-    """Expand files, folders and quoted patterns into raw files, each once, in the order given.
+def find_inputs(
+    arguments: Iterable[str],
+    suffixes: Collection[str] = RAW_SUFFIXES,
+    kind: str = "raw files",
+    hint: str | None = None,
+) -> list[Path]:
+    """Expand files, folders and quoted patterns into files, each once, in the order given.
 
-    A folder stands for the raw files directly in it, by name. A file is taken whatever its suffix.
+    A folder stands for the files of its kind directly in it, by name. A file is taken whatever its suffix.
+
+    Args:
+        arguments: names as the user typed them.
+        suffixes: what is taken of a folder, in lower case.
+        kind: what such files are called.
+        hint: what to do about a folder without them.
 
     Raises:
-        InputError: a name that is nothing, or a folder or a pattern without raw files.
+        InputError: a name that is nothing, or a folder or a pattern without such files.
     """
     found: dict[Path, None] = {}
     for argument in arguments:
         path = Path(argument)
         if path.is_dir():
-            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in RAW_SUFFIXES and p.is_file())
+            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in suffixes and p.is_file())
             if not inside:
-                raise InputError("the folder holds no raw files", where=path)
+                raise InputError(f"the folder holds no {kind}", where=path, hint=hint)
             found.update(dict.fromkeys(inside))
         elif path.exists():
             found[path] = None

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import glob
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from rawdiff.batch.plan import find_inputs
 from rawdiff.cli.console import Speaker, reporting_errors
 from rawdiff.enhance.catalog import load_enhancer
-from rawdiff.errors import BatchError, ConfigurationError, InputError, RawdiffError
+from rawdiff.errors import BatchError, ConfigurationError, RawdiffError
 from rawdiff.pipeline.config import ProcessConfig
 from rawdiff.pipeline.device import settle_machine
 from rawdiff.pipeline.events import Event
@@ -103,21 +103,7 @@ def find_pictures(arguments: list[str]) -> list[Path]:
         InputError: a name that is nothing, or a folder without pictures.
         ConfigurationError: two pictures whose outputs would have one name.
     """
-    found: dict[Path, None] = {}
-    for argument in arguments:
-        path = Path(argument)
-        if path.is_dir():
-            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES and p.is_file())
-            if not inside:
-                raise InputError("the folder holds no pictures", where=path, hint="JPEG, PNG or TIFF")
-            found.update(dict.fromkeys(inside))
-        elif path.exists():
-            found[path] = None
-        else:
-            matches = sorted(Path(name) for name in glob.glob(argument, recursive=True))
-            if not matches:
-                raise InputError("there is no such file", where=argument, hint="check the name")
-            found.update(dict.fromkeys(match for match in matches if match.is_file()))
+    found = find_inputs(arguments, PICTURE_SUFFIXES, "pictures", "JPEG, PNG or TIFF")
     owners: dict[str, Path] = {}
     for path in found:
         if path.stem in owners:
@@ -126,4 +112,4 @@ def find_pictures(arguments: list[str]) -> list[Path]:
                 hint="enhance them one by one",
             )
         owners[path.stem] = path
-    return list(found)
+    return found
