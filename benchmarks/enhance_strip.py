@@ -22,10 +22,10 @@ from rawdiff_kernels import quadprior
 from torch import Tensor
 
 from rawdiff.recipes.catalog import find_recipe
-from rawdiff.report.enhance_invariance import uneven_lights
 from rawdiff.report.enhance_methods import choose_enhancers, encode_srgb
 from rawdiff.report.enhance_raw import KNOWN_RATIO, RATIO, shoot_dark
 from rawdiff.simulate.scene import even_crop, load_photograph
+from rawdiff.simulate.uneven_light import uneven_lights
 
 PHOTOGRAPH = Path(__file__).parent / "photographs" / "friends.jpg"
 _WIDTH, _GAP, _LABEL = 320, 8, 22

@@ -25,12 +25,12 @@ from rawdiff.pipeline.develop import develop_mosaic
 from rawdiff.raw.frame import Levels, RawFrame, Source, plane_sites
 from rawdiff.recipes.catalog import Recipe
 from rawdiff.report.enhance_figures import compare
-from rawdiff.report.enhance_invariance import uneven_lights
 from rawdiff.report.enhance_methods import LINEAR_GAIN, gain_to_mean
 from rawdiff.report.tables import Table
 from rawdiff.simulate.burst import BurstPlan, frame_tags, simulate_frames
 from rawdiff.simulate.cameras import find
 from rawdiff.simulate.scene import even_crop, load_photograph, srgb_to_linear
+from rawdiff.simulate.uneven_light import uneven_lights
 from rawdiff.train.photographs import Photograph
 
 RATIO, ISO, CAMERA = 100.0, 1600.0, "SonyA7S2"

@@ -24,11 +24,11 @@ from torch import Tensor
 
 from rawdiff.errors import ConfigurationError
 from rawdiff.recipes.catalog import Recipe
-from rawdiff.report.enhance_invariance import uneven_lights
 from rawdiff.report.enhance_methods import encode_srgb
 from rawdiff.report.enhance_raw import shoot_dark
 from rawdiff.report.tables import Table
 from rawdiff.simulate.scene import srgb_to_linear
+from rawdiff.simulate.uneven_light import uneven_lights
 
 SIZES_PX = (12, 14, 18, 24)
 RATIOS = (25.0, 100.0)

@@ -22,6 +22,7 @@ from rawdiff.errors import ConfigurationError
 from rawdiff.networks.quadprior import SPREAD, QuadPriorNetwork
 from rawdiff.simulate.capture import log_uniform
 from rawdiff.simulate.scene import load_photograph
+from rawdiff.simulate.uneven_light import uneven_lights
 from rawdiff.train.photographs import Library, Photograph
 from rawdiff.train.plan import TrainingPlan
 from rawdiff.train.relighting import LightPlan, draw_light, leave_noise
@@ -192,28 +193,10 @@ def build_prior_cases(photographs: Sequence[Photograph], side: int = 256) -> lis
         longest = max(whole.shape[1:])
         height, width = (max(round(edge * min(side, 256) / longest), 1) for edge in whole.shape[1:])
         truth = F.adaptive_avg_pool2d(whole, (height, width)) if longest > min(side, 256) else whole
-        fields = uneven_lights((truth.shape[1], truth.shape[2]))
+        fields = {"even": torch.ones_like(truth), **uneven_lights(truth.shape[1], truth.shape[2])}
         dark = {name: 0.25 * light * truth for name, light in fields.items()}
         cases.append(PriorCase(photograph.name, truth, dark))
     return cases
-
-
-def uneven_lights(size: tuple[int, int]) -> dict[str, Tensor]:
-    """Even light, a ramp over three stops, a pool of light, two lamps of different colours; `[3, h, w]`."""
-    y = ((torch.arange(size[0]) + 0.5) / size[0])[:, None].expand(*size)
-    x = ((torch.arange(size[1]) + 0.5) / size[1])[None, :].expand(*size)
-
-    def glow(at: tuple[float, float], wide: float) -> Tensor:
-        return torch.exp(-((x - at[0]) ** 2 + (y - at[1]) ** 2) / (2 * wide**2))
-
-    warm, cold = torch.tensor([1.0, 0.75, 0.45]), torch.tensor([0.45, 0.7, 1.0])
-    lamps = warm[:, None, None] * glow((0.0, 0.0), 0.5) + cold[:, None, None] * glow((1.0, 1.0), 0.5)
-    return {
-        "even": torch.ones(3, *size),
-        "ramp": torch.exp(-x * math.log(8)).expand(3, *size),
-        "pool": (1 / 8 + 7 / 8 * glow((0.3, 0.4), 0.2)).expand(3, *size),
-        "lamps": lamps,
-    }
 
 
 def look_at_priors(network: nn.Module, cases: Sequence[PriorCase]) -> dict[str, float]:

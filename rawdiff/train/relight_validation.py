@@ -14,6 +14,7 @@ from rawdiff.enhance.carry import decode_light, encode_light
 from rawdiff.enhance.wavelet import luminance, relight, relight_at_level
 from rawdiff.networks.relight import WaveletRelight
 from rawdiff.simulate.scene import load_photograph
+from rawdiff.simulate.uneven_light import uneven_lights
 from rawdiff.train.photographs import Photograph
 from rawdiff.train.relighting import LightPlan, leave_noise
 
@@ -40,17 +41,7 @@ class LightCase:
 
 def fixed_lights(height: int, width: int) -> dict[str, Tensor]:
     """Four lights `[3, h, w]`: even, a ramp, a pool, two lamps of different colours."""
-    y = (torch.arange(height) + 0.5)[:, None] / height
-    x = (torch.arange(width) + 0.5)[None, :] / width
-    around = torch.exp(-((x - 0.3) ** 2 + (y - 0.4) ** 2) / (2 * 0.2**2))
-    warm, cold = torch.tensor([1.0, 0.75, 0.45]), torch.tensor([0.45, 0.7, 1.0])
-    first, second = (torch.exp(-((x - at) ** 2 + (y - at) ** 2) / (2 * 0.5**2)) for at in (0.0, 1.0))
-    return {
-        "even": torch.ones(3, height, width),
-        "ramp": torch.exp(-x * math.log(8)).expand(3, height, width),
-        "pool": (1 / 8 + 7 / 8 * around).expand(3, height, width),
-        "lamps": warm[:, None, None] * first + cold[:, None, None] * second,
-    }
+    return {"even": torch.ones(3, height, width), **uneven_lights(height, width)}
 
 
 def build_light_cases(photographs: Sequence[Photograph], side: int = 512) -> list[LightCase]:

@@ -11,10 +11,10 @@ from rawdiff.report.enhance_invariance import (
     measure_photograph,
     store16,
     tabulate_invariance,
-    uneven_lights,
 )
 from rawdiff.report.enhance_methods import encode_srgb, gain_to_mean
 from rawdiff.report.tables import Table, join_markdown
+from rawdiff.simulate.uneven_light import uneven_lights
 
 
 def scene() -> torch.Tensor:

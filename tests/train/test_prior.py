@@ -12,9 +12,10 @@ import torch
 from PIL import Image
 
 from rawdiff.errors import ConfigurationError
+from rawdiff.simulate.uneven_light import uneven_lights
 from rawdiff.train.loop import Run
 from rawdiff.train.photographs import Library, Photograph
-from rawdiff.train.prior import PriorPlan, build_prior, draw_priors, prior_loss, uneven_lights
+from rawdiff.train.prior import PriorPlan, build_prior, draw_priors, prior_loss
 from rawdiff.train.tasks import find_task
 
 TINY = replace(
@@ -139,7 +140,7 @@ def _coded(light: torch.Tensor) -> torch.Tensor:
 
 
 def test_uneven_lights_are_those_of_the_statement() -> None:
-    lights = uneven_lights((40, 80))
+    lights = uneven_lights(40, 80)
     assert float(lights["ramp"][0, 0, 0] / lights["ramp"][0, 0, -1]) == pytest.approx(
         8 ** (79 / 80), rel=1e-4
     )
