@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -10,6 +12,19 @@ BLUR_REACH = 3
 _BINOMIAL = (1 / 64, 6 / 64, 15 / 64, 20 / 64, 15 / 64, 6 / 64, 1 / 64)
 
 STABILISED_CHANNELS = 16
+ORIGIN_CHANNELS = 4
+
+
+class Origin(NamedTuple):
+    """What a walk started from: the photograph as state `[B, 4, h, w]`, its noise map and floor then."""
+
+    state: Tensor
+    sigma: Tensor
+    floor: Tensor
+
+    def rows(self, rows: slice) -> Origin:
+        """Some rows of it."""
+        return Origin(*(take_rows(figure, rows) for figure in self))
 
 
 def blur(planes: Tensor) -> Tensor:
@@ -47,6 +62,15 @@ def stabilised_features(state: Tensor, base: Tensor, sigma: Tensor, floor: Tenso
     return torch.cat([_into_cells(figure, state, stem) for figure in told], dim=1)
 
 
+def origin_features(origin: Origin, base: Tensor, floor: Tensor, stem: int) -> Tensor:
+    """How the photograph differs from the blur of the state, in standard deviations of its own noise.
+
+    The floor has fallen since, so the light of the blur is transformed as it would have been at the start.
+    """
+    light = torch.addcmul(-floor.square(), base, base).clamp_(min=0)
+    return F.pixel_unshuffle((origin.state - (light + origin.floor.square()).sqrt_()) / origin.sigma, stem)
+
+
 def _into_cells(figure: Tensor, state: Tensor, stem: int) -> Tensor:
     """Unshuffle a map; a figure that is one for the frame is the same in every cell."""
     batch, planes, height, width = state.shape
@@ -64,3 +88,8 @@ def spread_over(figure: Tensor, state: Tensor) -> Tensor:
     leading = figure.reshape(-1, 1, *figure.shape[-2:])
     padded = F.pad(leading, (0, right, 0, down), mode="replicate")
     return padded.reshape(*figure.shape[:-2], *state.shape[-2:])
+
+
+def take_rows(figure: Tensor, rows: slice, width: int | None = None) -> Tensor:
+    """Rows of a map; a figure that is one for the frame stays as it is."""
+    return figure if figure.shape[-2:] == (1, 1) else figure[..., rows, :width]

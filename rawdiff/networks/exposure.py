@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from rawdiff.networks.condition import ORIGIN_CHANNELS, Origin, origin_features
 from rawdiff.networks.residual import AdaptiveResidual
 from rawdiff.networks.stabilised import StabilisedNetwork
 
@@ -23,6 +24,8 @@ class ExposureNetwork(StabilisedNetwork[AdaptiveResidual]):
         blocks: residual blocks a level.
         photon_map: tell the network how many photons there are; without, it sees the detail alone.
         adaptive_residual: mix a direct estimate with a corrected state; without, the direct one alone.
+        origin: show it the photograph beside the state at every step; without, only the share of it that the
+            state still holds.
         steps: evaluations of the trajectories it is trained on, and its own number at inference.
     """
 
@@ -32,27 +35,36 @@ class ExposureNetwork(StabilisedNetwork[AdaptiveResidual]):
         blocks: Sequence[int] = (1, 1, 2, 1),
         photon_map: bool = True,
         adaptive_residual: bool = True,
+        origin: bool = True,
         steps: int = 3,
     ) -> None:
-        super().__init__(9, widths, blocks)
+        super().__init__(9, widths, blocks, ORIGIN_CHANNELS if origin else 0)
         self.config = {
             "widths": list(widths),
             "blocks": list(blocks),
             "photon_map": photon_map,
             "adaptive_residual": adaptive_residual,
+            "origin": origin,
             "steps": steps,
         }
         self.steps = steps
         self.photon_map = photon_map
         self.adaptive_residual = adaptive_residual
+        self.origin = origin
 
-    def features(self, state: Tensor, base: Tensor, sigma: Tensor, floor: Tensor) -> Tensor:
-        """The features of the domain; without the photon map only the detail among them is not 0."""
-        features = super().features(state, base, sigma, floor)
-        if self.photon_map:
+    def features(
+        self, state: Tensor, base: Tensor, sigma: Tensor, floor: Tensor, origin: Origin | None
+    ) -> Tensor:
+        """The features of the domain, and the photograph; without the photon map its share of them is 0."""
+        features = super().features(state, base, sigma, floor, None)
+        if not self.photon_map:
+            detail = 4 * self.unet.stem**2
+            features = torch.cat([features[:, :detail], torch.zeros_like(features[:, detail:])], dim=1)
+        if not self.origin:
             return features
-        detail = 4 * self.unet.stem**2
-        return torch.cat([features[:, :detail], torch.zeros_like(features[:, detail:])], dim=1)
+        # A walk that only begins is at its origin.
+        started = Origin(state, sigma, floor) if origin is None else origin
+        return torch.cat([features, origin_features(started, base, floor, self.unet.stem)], dim=1)
 
     def answer(self, planes: Tensor, state: Tensor, base: Tensor, sigma: Tensor) -> AdaptiveResidual:
         """Read both branches and the map that mixes them."""

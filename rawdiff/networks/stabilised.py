@@ -11,9 +11,11 @@ from torch import Tensor, nn
 from rawdiff.networks.condition import (
     BLUR_REACH,
     STABILISED_CHANNELS,
+    Origin,
     blur,
     spread_over,
     stabilised_features,
+    take_rows,
 )
 from rawdiff.networks.strips import Writer, run_in_strips
 from rawdiff.networks.unet import UNet, pad_to
@@ -29,11 +31,14 @@ class StabilisedNetwork(nn.Module, Generic[Estimate]):
         channels_out: planes that the U-Net answers.
         widths: channels of its levels.
         blocks: residual blocks a level.
+        shown: planes that it sees beside those of the domain.
     """
 
-    def __init__(self, channels_out: int, widths: Sequence[int], blocks: Sequence[int]) -> None:
+    def __init__(
+        self, channels_out: int, widths: Sequence[int], blocks: Sequence[int], shown: int = 0
+    ) -> None:
         super().__init__()
-        self.unet = UNet(STABILISED_CHANNELS, channels_out, widths, blocks)
+        self.unet = UNet(STABILISED_CHANNELS + shown, channels_out, widths, blocks)
 
     @property
     def align(self) -> int:
@@ -45,7 +50,9 @@ class StabilisedNetwork(nn.Module, Generic[Estimate]):
         """Packed pixels a tile reads beyond what it writes."""
         return self.unet.reach() + BLUR_REACH
 
-    def features(self, state: Tensor, base: Tensor, sigma: Tensor, floor: Tensor) -> Tensor:
+    def features(
+        self, state: Tensor, base: Tensor, sigma: Tensor, floor: Tensor, origin: Origin | None
+    ) -> Tensor:
         """What the U-Net sees, in its cells."""
         return stabilised_features(state, base, sigma, floor, self.unet.stem)
 
@@ -53,23 +60,37 @@ class StabilisedNetwork(nn.Module, Generic[Estimate]):
         """Turn the planes of the U-Net into the estimate, pixel by pixel."""
         raise NotImplementedError
 
-    def forward(self, state: Tensor, sigma: Tensor, floor: Tensor) -> Estimate:
+    def forward(self, state: Tensor, sigma: Tensor, floor: Tensor, origin: Origin | None = None) -> Estimate:
         """Estimate the noise-free state.
 
         Args:
             state: `[B, 4, h, w]`, variance-stabilised.
             sigma: standard deviation of its noise, broadcastable to it, above 0.
             floor: transform of no light, broadcastable to it.
+            origin: what a walk started from, for a network that is shown it.
         """
         height, width = state.shape[-2:]
         padded = pad_to(state, self.align)
         sigma, floor = spread_over(sigma, padded), spread_over(floor, padded)
         base = blur(padded)
-        planes = self.unet(self.features(padded, base, sigma, floor))
+        planes = self.unet(self.features(padded, base, sigma, floor, self._pad(origin)))
         inside = (..., slice(height), slice(width))
-        return self.answer(planes[inside], state, base[inside], _rows(sigma, slice(height), width))
+        return self.answer(planes[inside], state, base[inside], take_rows(sigma, slice(height), width))
 
-    def in_strips(self, state: Tensor, sigma: Tensor, floor: Tensor, write: Writer[Estimate]) -> None:
+    def _pad(self, origin: Origin | None) -> Origin | None:
+        if origin is None:
+            return None
+        padded = pad_to(origin.state, self.align)
+        return Origin(padded, spread_over(origin.sigma, padded), spread_over(origin.floor, padded))
+
+    def in_strips(
+        self,
+        state: Tensor,
+        sigma: Tensor,
+        floor: Tensor,
+        write: Writer[Estimate],
+        origin: Origin | None = None,
+    ) -> None:
         """Evaluate a frame without holding its finest level: the result of `forward`, for inference.
 
         Args:
@@ -77,31 +98,29 @@ class StabilisedNetwork(nn.Module, Generic[Estimate]):
             sigma: likewise.
             floor: likewise.
             write: `write(rows, estimate)` is given every row of the frame once.
+            origin: likewise.
         """
         height, width = state.shape[-2:]
         padded = pad_to(state, self.align)
         sigma, floor = spread_over(sigma, padded), spread_over(floor, padded)
         base = torch.empty_like(padded)
+        origin = self._pad(origin)
 
         def enter(rows: slice) -> Tensor:
             wide = slice(max(rows.start - BLUR_REACH, 0), rows.stop + BLUR_REACH)
             inner = slice(rows.start - wide.start, rows.stop - wide.start)
             base[:, :, rows] = blur(padded[:, :, wide])[:, :, inner]
-            return self.features(padded[:, :, rows], base[:, :, rows], _rows(sigma, rows), _rows(floor, rows))
+            levels = take_rows(sigma, rows), take_rows(floor, rows)
+            beside = None if origin is None else origin.rows(rows)
+            return self.features(padded[:, :, rows], base[:, :, rows], *levels, beside)
 
         def leave(rows: slice, planes: Tensor) -> None:
             own = slice(rows.start, min(rows.stop, height))
             inside = planes[:, :, : own.stop - own.start, :width]
-            write(
-                own, self.answer(inside, state[:, :, own], base[:, :, own, :width], _rows(sigma, own, width))
-            )
+            level = take_rows(sigma, own, width)
+            write(own, self.answer(inside, state[:, :, own], base[:, :, own, :width], level))
 
         run_in_strips(self.unet, padded.shape[-2:], enter, leave)
-
-
-def _rows(figure: Tensor, rows: slice, width: int | None = None) -> Tensor:
-    """Rows of a map; a figure that is one for the frame stays as it is."""
-    return figure if figure.shape[-2:] == (1, 1) else figure[..., rows, :width]
 
 
 class StabilisedDenoiser(StabilisedNetwork[Tensor]):

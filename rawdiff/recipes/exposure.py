@@ -15,6 +15,7 @@ import torch
 from rawdiff_kernels import photon
 from torch import Tensor, nn
 
+from rawdiff.networks.condition import Origin
 from rawdiff.networks.exposure import ExposureNetwork
 from rawdiff.networks.residual import AdaptiveResidual
 from rawdiff.physics.encoding import VarianceStabilised
@@ -75,6 +76,7 @@ def roll_out(
         For each step the network's two answers, the encoding they are in, and the state's exposure.
     """
     answers = []
+    origin = None
     began = torch.as_tensor(start, dtype=photograph.dtype).expand(
         photograph.shape[0], 1, *photograph.shape[2:]
     )
@@ -83,7 +85,9 @@ def roll_out(
         # Read noise came once, with the photograph: of the longer exposure it is a smaller part.
         encoding = VarianceStabilised(gain, sigma * torch.sqrt(began / at))
         coded = encoding.encode(state, at)
-        answer = network(coded, encoding.noise_std(coded, at), encoding.floor(at).expand(coded.shape))
+        told = Origin(coded, encoding.noise_std(coded, at), encoding.floor(at).expand(coded.shape))
+        origin = told if origin is None else origin
+        answer = network(*told, origin)
         answers.append((answer, encoding, at))
         if step + 1 < len(exposures):
             estimate = encoding.decode(answer.mixed(), at)
@@ -123,10 +127,15 @@ def denoise_with(
     began = began.reshape(1, 1, *(began.shape or (1, 1)))
     told = gain.view(1, 4, 1, 1), sigma.view(1, 4, 1, 1)
     exposures = schedule(steps, choose_target(planes))
-    state, at = planes[None], began
+    state, at, origin = planes[None], began, None
     with torch.inference_mode():
         for step, longer in enumerate([*exposures[1:], None]):
-            estimate = _estimate(network, state, *told, began, at, walk)
+            # Read noise came once, with the photograph: of the longer exposure it is a smaller part.
+            encoding = VarianceStabilised(told[0], told[1] * torch.sqrt(began / at))
+            seen = Origin(encoding.encode(state, at), 1 / torch.sqrt(at), encoding.floor(at))
+            origin = seen if origin is None else origin
+            answer = estimate_state(network, *seen, walk.tile, AdaptiveResidual.mixed, origin)
+            estimate = encoding.decode(answer, at)
             if longer is not None:
                 photons = functools.partial(photon.poisson, seed=walk.seed, stream=step)
                 later = began + (longer - 1.0)
@@ -134,20 +143,3 @@ def denoise_with(
                 at = later
     clean = estimate[0]
     return clean if strength == 1 else planes + strength * (clean - planes)
-
-
-def _estimate(
-    network: ExposureNetwork,
-    state: Tensor,
-    gain: Tensor,
-    sigma: Tensor,
-    began: Tensor,
-    at: Tensor,
-    walk: Walk,
-) -> Tensor:
-    """The light that the network sees in a state at exposure `at` whose photograph had `began`."""
-    # Read noise came once, with the photograph: of the longer exposure it is a smaller part.
-    encoding = VarianceStabilised(gain, sigma * torch.sqrt(began / at))
-    coded, floor = encoding.encode(state, at), encoding.floor(at)
-    answer = estimate_state(network, coded, 1 / torch.sqrt(at), floor, walk.tile, AdaptiveResidual.mixed)
-    return encoding.decode(answer, at)

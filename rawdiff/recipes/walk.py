@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from rawdiff.diffusion.denoiser import Denoiser
+from rawdiff.networks.condition import Origin
 from rawdiff.networks.stabilised import Estimate, StabilisedDenoiser, StabilisedNetwork
 from rawdiff.networks.strips import Writer
 from rawdiff.tiles import plan_tiles
@@ -39,6 +40,7 @@ def estimate_state(
     floor: Tensor,
     tile: tuple[int, int] | None,
     read: Callable[[Estimate], Tensor],
+    origin: Origin | None = None,
 ) -> Tensor:
     """Estimate the noise-free state of a frame: `read(network(state, sigma, floor))` in strips and tiles.
 
@@ -49,6 +51,7 @@ def estimate_state(
         floor: transform of no light, of such a shape too.
         tile: rows and columns of a tile in packed pixels; whole where None.
         read: the state in what the network answers.
+        origin: what the walk started from, for a network that is shown it.
 
     Returns:
         `[1, 4, h, w]`.
@@ -57,7 +60,9 @@ def estimate_state(
     clean = torch.empty_like(state)
     for part in plan_tiles(height, width, tile or (height, width), network.halo, network.align):
         write = _paste(clean[(..., *part.inner)], part.inner_in_outer, read)
-        network.in_strips(state[(..., *part.outer)], _cut(sigma, part.outer), _cut(floor, part.outer), write)
+        beside = None if origin is None else Origin(*(_cut(figure, part.outer) for figure in origin))
+        told = _cut(sigma, part.outer), _cut(floor, part.outer)
+        network.in_strips(state[(..., *part.outer)], *told, write, beside)
     return clean
 
 

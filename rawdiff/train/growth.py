@@ -16,6 +16,7 @@ from rawdiff.networks.exposure import ExposureNetwork
 from rawdiff.networks.stabilised import StabilisedDenoiser
 from rawdiff.networks.weights import identity, load_network
 
+_INLET = "unet.inlet.weight"
 _OUTLET = ("unet.outlet.weight", "unet.outlet.bias")
 
 
@@ -25,7 +26,7 @@ def start_from(network: nn.Module, path: Path) -> str:
     Args:
         network: freshly built; blocks that the file does not have stay as they are, the identity.
         path: weights of the same architecture; an exposure network also starts from those of `mmse`, whose
-            answer it then gives at every step.
+            answer it then gives at every step; what it is shown beyond that begins unseen.
 
     Raises:
         ConfigurationError: weights of another architecture, of other widths, or of more blocks.
@@ -39,6 +40,8 @@ def start_from(network: nn.Module, path: Path) -> str:
             f"a {type(network).__name__} cannot start from a {type(source).__name__}", where=path
         )
     own = network.state_dict()
+    if isinstance(network, ExposureNetwork):
+        given[_INLET] = _widen(given[_INLET], own[_INLET].shape[1])
     unknown = [name for name, tensor in given.items() if name not in own or own[name].shape != tensor.shape]
     if unknown:
         raise ConfigurationError(
@@ -60,3 +63,9 @@ def _as_exposure_outlet(outlet: Tensor) -> Tensor:
     planes = 4
     mixing = -gate.reshape(planes, -1, *outlet.shape[1:]).mean(dim=0)
     return torch.cat([mixing, residual, residual])
+
+
+def _widen(inlet: Tensor, channels: int) -> Tensor:
+    """Let an inlet see more channels, which begin as though they were not there."""
+    more = max(channels - inlet.shape[1], 0)
+    return torch.cat([inlet, inlet.new_zeros(inlet.shape[0], more, *inlet.shape[2:])], dim=1)

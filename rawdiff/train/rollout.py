@@ -36,8 +36,10 @@ def exposure_loss(
 ) -> tuple[Tensor, Tensor]:
     """Loss of a trajectory: every step's estimate and, half as much, its two branches where they count.
 
+    The last step, whose estimate is the picture, counts as much as all before it together.
+
     Returns:
-        The mean over steps, and the last step's mean error in units of the photograph's noise variance.
+        The weighted mean over steps, and the last step's mean error in noise variances of the photograph.
     """
 
     def photons(mean: Tensor) -> Tensor:
@@ -46,7 +48,7 @@ def exposure_loss(
     exposures = draw_schedule(network.steps, batch.ratio, generator)
     answers = roll_out(network, batch.noisy, batch.gain, batch.sigma, batch.exposures, exposures, photons)
     total, error = torch.zeros(()), torch.zeros(())
-    for answer, encoding, at in answers:
+    for step, (answer, encoding, at) in enumerate(answers):
         judged = [
             light_loss(branch, batch, encoding, at, weight)
             for branch, weight in (
@@ -55,6 +57,7 @@ def exposure_loss(
                 (answer.corrected, 1 - answer.mix),
             )
         ]
-        total = total + relative(judged[0]) + _AUXILIARY * (relative(judged[1]) + relative(judged[2]))
+        loss = relative(judged[0]) + _AUXILIARY * (relative(judged[1]) + relative(judged[2]))
+        total = total + (loss if step + 1 < len(answers) else max(step, 1) * loss)
         error = judged[0].detach().mean()
-    return total / len(answers), error
+    return total / max(2 * (len(answers) - 1), 1), error

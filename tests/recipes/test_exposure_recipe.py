@@ -8,6 +8,7 @@ import pytest
 import torch
 from rawdiff_kernels import photon
 
+from rawdiff.networks.condition import Origin
 from rawdiff.networks.exposure import ExposureNetwork
 from rawdiff.networks.residual import AdaptiveResidual
 from rawdiff.physics.encoding import VarianceStabilised
@@ -25,7 +26,9 @@ class Oracle(torch.nn.Module):
         self.light = light
         self.heard: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
 
-    def forward(self, state: torch.Tensor, sigma: torch.Tensor, floor: torch.Tensor) -> AdaptiveResidual:
+    def forward(
+        self, state: torch.Tensor, sigma: torch.Tensor, floor: torch.Tensor, origin: Origin | None = None
+    ) -> AdaptiveResidual:
         self.heard.append((state, sigma, floor))
         encoding = VarianceStabilised(GAIN, GAIN * torch.sqrt((floor / 2) ** 2 - 0.375 * sigma**2))
         truth = encoding.expect(self.light, 1 / sigma**2)
@@ -87,7 +90,9 @@ def test_gradients_pass_straight_through_the_photons() -> None:
     level = torch.full((1, 4, 8, 8), 12.0, requires_grad=True)
 
     class Echo(torch.nn.Module):
-        def forward(self, state: torch.Tensor, sigma: torch.Tensor, floor: torch.Tensor) -> AdaptiveResidual:
+        def forward(
+            self, state: torch.Tensor, sigma: torch.Tensor, floor: torch.Tensor, origin: Origin | None = None
+        ) -> AdaptiveResidual:
             first = bool(torch.all(sigma == 1))
             answer = level if first else state
             return AdaptiveResidual(torch.ones_like(state[:, :1]), answer, answer)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from rawdiff.networks.condition import Origin
 from rawdiff.networks.stabilised import StabilisedDenoiser
 from rawdiff.networks.strips import Writer
 from rawdiff.physics.encoding import VarianceStabilised
@@ -23,7 +24,12 @@ class GaussianPrior(StabilisedDenoiser):
         self.mean, self.spread = mean, spread
 
     def in_strips(
-        self, state: torch.Tensor, sigma: torch.Tensor, floor: torch.Tensor, write: Writer[torch.Tensor]
+        self,
+        state: torch.Tensor,
+        sigma: torch.Tensor,
+        floor: torch.Tensor,
+        write: Writer[torch.Tensor],
+        origin: Origin | None = None,
     ) -> None:
         trust = self.spread**2 / (self.spread**2 + sigma**2)
         write(slice(0, state.shape[2]), self.mean + trust * (state - self.mean))
