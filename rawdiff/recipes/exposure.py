@@ -9,7 +9,10 @@ the exposure it has, pixel by pixel.
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
 
 import torch
 from rawdiff_kernels import photon
@@ -18,9 +21,13 @@ from torch import Tensor, nn
 from rawdiff.networks.condition import Origin
 from rawdiff.networks.exposure import ExposureNetwork
 from rawdiff.networks.residual import AdaptiveResidual
+from rawdiff.networks.weights import load_network
 from rawdiff.physics.encoding import VarianceStabilised
 from rawdiff.physics.exposure import PhotonSource, extend_exposure
-from rawdiff.recipes.walk import Walk, estimate_state
+from rawdiff.recipes import mmse
+from rawdiff.recipes.walk import Walk, Window, cut_map, visit_state
+
+WEIGHTS = Path(str(files("rawdiff") / "weights" / "exposure.safetensors"))
 
 _TARGETS = (4.0, 400.0)
 _WHITE_SHARE = 0.995
@@ -97,6 +104,55 @@ def roll_out(
     return answers
 
 
+def denoise(
+    planes: Tensor,
+    gain: Tensor,
+    sigma: Tensor,
+    exposure: float | Tensor,
+    strength: float,
+    walk: Walk = Walk(),  # noqa: B008  frozen
+) -> Tensor:
+    """Denoise packed raw with the network that ships with the package; arguments as `denoise_with`."""
+    return denoise_with(network(), planes, gain, sigma, exposure, strength, walk)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The process at one exposure, all figures numbers or maps of the frame.
+
+    Attributes:
+        encoding: of a state there.
+        began: effective exposures of the photograph, `[1, 1, 1 or h, 1 or w]`.
+        at: those of the stage, of such a shape too.
+    """
+
+    encoding: VarianceStabilised
+    began: Tensor
+    at: Tensor
+
+    @classmethod
+    def reach(cls, gain: Tensor, sigma: Tensor, began: Tensor, at: Tensor) -> Stage:
+        """The stage at `at`: read noise came once, with the photograph, and is diluted by more light."""
+        return cls(VarianceStabilised(gain, sigma * torch.sqrt(began / at)), began, at)
+
+    def cut(self, window: Window) -> Stage:
+        """The stage in a window of the frame."""
+        encoding = VarianceStabilised(self.encoding.gain, cut_map(self.encoding.sigma, window))
+        return Stage(encoding, cut_map(self.began, window), cut_map(self.at, window))
+
+    def encode(self, light: Tensor) -> Tensor:
+        """State of light `[1, 4, h, w]`."""
+        return self.encoding.encode(light, self.at)
+
+    def decode(self, answer: Tensor) -> Tensor:
+        """Light of what the network answers."""
+        return self.encoding.decode(answer, self.at)
+
+    def tell(self, state: Tensor) -> Origin:
+        """What the network is told of a state."""
+        return Origin(state, 1 / torch.sqrt(self.at), self.encoding.floor(self.at))
+
+
 def denoise_with(
     network: ExposureNetwork,
     planes: Tensor,
@@ -109,7 +165,7 @@ def denoise_with(
     """Denoise packed raw `[4, h, w]` with a given network; the whole frame is one state.
 
     Photons are drawn by their place in the frame (`rawdiff_kernels.photon`), so neither tiles nor threads
-    show.
+    show. The means of blocks are those of the light measured (`mmse.agree_with_light`).
 
     Args:
         network: of the exposure process.
@@ -122,24 +178,68 @@ def denoise_with(
     """
     if strength == 0:
         return planes.clone()
-    steps = int(network.steps) if walk.steps is None else walk.steps
     began = torch.as_tensor(exposure, dtype=planes.dtype)
     began = began.reshape(1, 1, *(began.shape or (1, 1)))
-    told = gain.view(1, 4, 1, 1), sigma.view(1, 4, 1, 1)
-    exposures = schedule(steps, choose_target(planes))
-    state, at, origin = planes[None], began, None
+    figures = gain.view(1, 4, 1, 1), sigma.view(1, 4, 1, 1), began
+    exposures = schedule(network.steps if walk.steps is None else walk.steps, choose_target(planes))
     with torch.inference_mode():
-        for step, longer in enumerate([*exposures[1:], None]):
-            # Read noise came once, with the photograph: of the longer exposure it is a smaller part.
-            encoding = VarianceStabilised(told[0], told[1] * torch.sqrt(began / at))
-            seen = Origin(encoding.encode(state, at), 1 / torch.sqrt(at), encoding.floor(at))
-            origin = seen if origin is None else origin
-            answer = estimate_state(network, *seen, walk.tile, AdaptiveResidual.mixed, origin)
-            estimate = encoding.decode(answer, at)
-            if longer is not None:
-                photons = functools.partial(photon.poisson, seed=walk.seed, stream=step)
-                later = began + (longer - 1.0)
-                state = extend_exposure(planes[None], estimate, began, later, 1.0, told[0], photons)
-                at = later
-    clean = estimate[0]
+        stage = Stage.reach(*figures, began)
+        state = mmse.encode_frame(stage.encoding, planes, began)
+        origin = stage.tell(state)
+        for step, exposure_reached in enumerate(exposures[1:]):
+            longer = Stage.reach(*figures, began + (exposure_reached - 1.0))
+            photons = functools.partial(photon.reexpose, seed=walk.seed, stream=step)
+            look = functools.partial(visit_state, network, stage.tell(state), walk.tile, origin=origin)
+            state = _expose_on(look, planes[None], stage, longer, photons)
+            stage = longer
+        look = functools.partial(visit_state, network, stage.tell(state), walk.tile, origin=origin)
+        clean = mmse.agree_with_light(_see(look, planes[None], stage)[0], planes)
     return clean if strength == 1 else planes + strength * (clean - planes)
+
+
+def _expose_on(
+    look: Callable[..., None],
+    photograph: Tensor,
+    stage: Stage,
+    longer: Stage,
+    photons: Callable[..., Tensor],
+) -> Tensor:
+    """The state at a longer exposure: the photograph's own light, and photons of what the network sees.
+
+    A window at a time, from the network's answer to the next state: nothing between is of the frame's size.
+    """
+    state = torch.empty_like(photograph)
+
+    def expose(window: Window, answer: Tensor) -> None:
+        here, after = stage.cut(window), longer.cut(window)
+        exposed = photons(
+            photograph[(..., *window)],
+            here.decode(answer),
+            after.at,
+            1 / after.encoding.gain,
+            start=here.began,
+            origin=(window[0].start, window[1].start),
+        )
+        state[(..., *window)] = after.encode(exposed)
+
+    look(read=AdaptiveResidual.mixed, write=expose)
+    return state
+
+
+def _see(look: Callable[..., None], photograph: Tensor, stage: Stage) -> Tensor:
+    """The light that the network sees in the last state."""
+    clean = torch.empty_like(photograph)
+
+    def keep(window: Window, answer: Tensor) -> None:
+        clean[(..., *window)] = stage.cut(window).decode(answer)
+
+    look(read=AdaptiveResidual.mixed, write=keep)
+    return clean
+
+
+@functools.cache
+def network() -> ExposureNetwork:
+    """The trained network of the package, loaded once."""
+    found = load_network(WEIGHTS)
+    assert isinstance(found, ExposureNetwork)
+    return found

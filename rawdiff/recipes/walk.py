@@ -12,7 +12,9 @@ from rawdiff.diffusion.denoiser import Denoiser
 from rawdiff.networks.condition import Origin
 from rawdiff.networks.stabilised import Estimate, StabilisedDenoiser, StabilisedNetwork
 from rawdiff.networks.strips import Writer
-from rawdiff.tiles import plan_tiles
+from rawdiff.tiles import Tile, plan_tiles
+
+Window = tuple[slice, slice]
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,6 @@ def estimate_state(
     floor: Tensor,
     tile: tuple[int, int] | None,
     read: Callable[[Estimate], Tensor],
-    origin: Origin | None = None,
 ) -> Tensor:
     """Estimate the noise-free state of a frame: `read(network(state, sigma, floor))` in strips and tiles.
 
@@ -51,19 +52,42 @@ def estimate_state(
         floor: transform of no light, of such a shape too.
         tile: rows and columns of a tile in packed pixels; whole where None.
         read: the state in what the network answers.
-        origin: what the walk started from, for a network that is shown it.
 
     Returns:
         `[1, 4, h, w]`.
     """
-    height, width = state.shape[-2:]
     clean = torch.empty_like(state)
-    for part in plan_tiles(height, width, tile or (height, width), network.halo, network.align):
-        write = _paste(clean[(..., *part.inner)], part.inner_in_outer, read)
-        beside = None if origin is None else Origin(*(_cut(figure, part.outer) for figure in origin))
-        told = _cut(sigma, part.outer), _cut(floor, part.outer)
-        network.in_strips(state[(..., *part.outer)], *told, write, beside)
+
+    def keep(window: Window, estimate: Tensor) -> None:
+        clean[(..., *window)] = estimate
+
+    visit_state(network, Origin(state, sigma, floor), tile, read, keep)
     return clean
+
+
+def visit_state(
+    network: StabilisedNetwork[Estimate],
+    told: Origin,
+    tile: tuple[int, int] | None,
+    read: Callable[[Estimate], Tensor],
+    write: Callable[[Window, Tensor], None],
+    origin: Origin | None = None,
+) -> None:
+    """Evaluate a network on a frame, every pixel once, piece by piece: nothing of the frame's size is made.
+
+    Args:
+        network: in inference.
+        told: the state, its noise and its floor.
+        tile: rows and columns of a tile in packed pixels; whole where None.
+        read: the state in what the network answers.
+        write: `write(window, estimate)` is given the estimate `[1, 4, ...]` of each window of the frame.
+        origin: what the walk started from, for a network that is shown it.
+    """
+    height, width = told.state.shape[-2:]
+    for part in plan_tiles(height, width, tile or (height, width), network.halo, network.align):
+        here = Origin(*(cut_map(figure, part.outer) for figure in told))
+        beside = None if origin is None else Origin(*(cut_map(figure, part.outer) for figure in origin))
+        network.in_strips(*here, _inside(part, read, write), beside)
 
 
 def as_denoiser(network: StabilisedDenoiser, floor: Tensor, tile: tuple[int, int] | None = None) -> Denoiser:
@@ -93,20 +117,22 @@ def _itself(state: Tensor) -> Tensor:
     return state
 
 
-def _paste(
-    inner: Tensor, inside: tuple[slice, slice], read: Callable[[Estimate], Tensor]
+def _inside(
+    part: Tile, read: Callable[[Estimate], Tensor], write: Callable[[Window, Tensor], None]
 ) -> Writer[Estimate]:
-    """A writer that keeps of a tile's strips what lies in its inner part."""
-    own, columns = inside
+    """A writer that hands on what of a tile's strips lies in its inner part."""
+    own, columns = part.inner_in_outer
+    down = part.inner[0].start - own.start
 
-    def write(rows: slice, estimate: Estimate) -> None:
+    def hand_on(rows: slice, estimate: Estimate) -> None:
         first, last = max(rows.start, own.start), min(rows.stop, own.stop)
         if first < last:
             kept = read(estimate)[:, :, first - rows.start : last - rows.start, columns]
-            inner[:, :, first - own.start : last - own.start] = kept
+            write((slice(first + down, last + down), part.inner[1]), kept)
 
-    return write
+    return hand_on
 
 
-def _cut(figure: Tensor, window: tuple[slice, slice]) -> Tensor:
+def cut_map(figure: Tensor, window: Window) -> Tensor:
+    """A map in a window of the frame; a figure that is one for the frame stays as it is."""
     return figure if figure.shape[-2:] == (1, 1) else figure[(..., *window)]
