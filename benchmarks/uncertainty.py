@@ -1,9 +1,9 @@
 """Do the intervals of `--uncertainty` cover the truth? Learned on training photographs, tested on the others.
 
-    python -m benchmarks.uncertainty --photos photographs.json [--fit] [--limit N] [--json FILE]
+    python -m benchmarks.uncertainty --photos photographs.json [--recipe NAME] [--fit] [--json FILE]
 
 `--fit` first learns the errors of the shipped network anew, from the photographs that are not held out,
-and writes `rawdiff/weights/mmse-errors.json`: to be done whenever the weights change. The table is of the
+and writes `rawdiff/weights/NAME-errors.json`: to be done whenever the weights change. The table is of the
 held-out ones: how often the truth lies in the interval stated for 68, 90 and 95 %, over all pixels and by
 thirds of brightness (of the estimate, and of the truth), and how large errors are in stated deviations.
 """
@@ -21,9 +21,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rawdiff.networks.weights import identity
-from rawdiff.recipes import mmse
-from rawdiff.recipes.catalog import RECIPES
+from rawdiff.pipeline.config import ProcessConfig
+from rawdiff.recipes.catalog import RECIPES, Recipe
 from rawdiff.recipes.spread import COVERAGES, SpreadModel, load_spread
 from rawdiff.report.denoise_cases import Condition, DarkFrame, conditions, draw_cases, expose
 from rawdiff.simulate.scene import enlarge_scene, mosaic, to_camera_rgb
@@ -69,10 +68,10 @@ def held_out_frames(photographs: Sequence[Photograph]) -> Iterator[DarkFrame]:
         yield from draw_cases([photograph], where, [TEST_RATIOS[number % len(TEST_RATIOS)]], WINDOW)
 
 
-def errors_of(frame: DarkFrame, generator: torch.Generator) -> Errors:
+def errors_of(recipe: Recipe, frame: DarkFrame, generator: torch.Generator) -> Errors:
     """What the shipped network makes of a frame."""
     told = frame.noisy, frame.clean, frame.gain, frame.sigma
-    return gather_errors(mmse.denoise, *told, 1.0, EVERY, generator)
+    return gather_errors(recipe.denoise, *told, 1.0, EVERY, generator)
 
 
 def coverage(model: SpreadModel, errors: Sequence[Errors]) -> dict[str, Any]:
@@ -108,24 +107,28 @@ def main() -> None:
     """Learn if asked, measure, print a table, write JSON if asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--photos", type=Path, required=True)
+    learned_of = sorted(name for name, recipe in RECIPES.items() if recipe.errors is not None)
+    parser.add_argument("--recipe", choices=learned_of, default=ProcessConfig().recipe)
     parser.add_argument("--fit", action="store_true")
     parser.add_argument("--cache", type=Path, help="prepared scenes of a training run")
     parser.add_argument("--limit", type=int, default=0)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     listed = list_photographs(options.photos)
-    path = RECIPES["mmse"].errors
-    assert path is not None
+    recipe = RECIPES[options.recipe]
+    path, weights = recipe.errors, recipe.weights_identity()
+    assert path is not None and weights is not None
     generator = torch.Generator().manual_seed(0)
     if options.fit:
         training = [photograph for photograph in listed if not photograph.held_out]
         with tempfile.TemporaryDirectory() as beside:
             frames = training_frames(training, options.cache or Path(beside))
-            learned = [errors_of(frame, generator) for frame in frames]
-        fit_spread(learned, "mmse", identity(mmse.WEIGHTS)).save(path)
+            learned = [errors_of(recipe, frame, generator) for frame in frames]
+        fit_spread(learned, recipe.name, weights).save(path)
         print(f"learned from {len(learned)} frames: {path}", flush=True)
     held_out = [photograph for photograph in listed if photograph.held_out][: options.limit or None]
-    rows = coverage(load_spread(path), [errors_of(frame, generator) for frame in held_out_frames(held_out)])
+    tested = [errors_of(recipe, frame, generator) for frame in held_out_frames(held_out)]
+    rows = coverage(load_spread(path), tested)
     print(f"{'':26}" + "".join(f"{name:>9}" for name in rows["all"]))
     for name, row in rows.items():
         shown = [f"{100 * value:8.1f}%" for value in list(row.values())[:-1]]
