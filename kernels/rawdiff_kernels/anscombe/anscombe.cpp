@@ -1,7 +1,7 @@
 // Generalised Anscombe transform and its exact unbiased inverse.
 //
 // Gain and sigma are one value per plane or one per pixel; the template picks the loop. Comparisons are
-// written so that NaN passes through.
+// written so that NaN passes through. `rise` is 0 for the published constant 3/8.
 #include <algorithm>
 #include <cmath>
 #include <memory>
@@ -17,16 +17,23 @@ constexpr int64_t kPiece = 1024;  // pixels computed in the first-level cache, t
 
 float not_below_zero(float value) { return value < 0.0f ? 0.0f : value; }
 
+// a(s) = 3/8 + rise s^2 / (7/4 + s^2), from the square of the read noise in electrons.
+float constant_of(float read_variance, float rise) {
+    return 0.375f + rise * (read_variance / (1.75f + read_variance));
+}
+
 template <bool GainMap, bool SigmaMap>
 void forward_run(const float *__restrict x, float *__restrict out, const float *__restrict gain,
-                 const float *__restrict sigma, int64_t begin, int64_t end) {
+                 const float *__restrict sigma, float rise, int64_t begin, int64_t end) {
     alignas(64) float piece[kPiece];
     for (int64_t at = begin; at < end; at += kPiece) {
         const int64_t count = std::min(kPiece, end - at);
         for (int64_t j = 0; j < count; ++j) {
             const int64_t i = at + j;
             const float k = gain[GainMap ? i : 0], s = sigma[SigmaMap ? i : 0];
-            const float variance = k * x[i] + (0.375f * k * k + s * s);
+            const float read_noise = s / k;
+            const float floor = constant_of(read_noise * read_noise, rise) * k * k + s * s;
+            const float variance = k * x[i] + floor;
             piece[j] = (2.0f / k) * std::sqrt(not_below_zero(variance));
         }
         rawdiff::stream(out + at, piece, count);
@@ -50,10 +57,11 @@ struct Inverse {
     float gain, floor, offset;
     Row row;
 
-    Inverse(float its_gain, float sigma, Row its_row) : gain(its_gain), row(its_row) {
-        const float read_noise = sigma / gain;
-        floor = 0.375f + read_noise * read_noise;
-        offset = -0.125f - read_noise * read_noise;
+    Inverse(float its_gain, float sigma, float rise, Row its_row) : gain(its_gain), row(its_row) {
+        const float read_noise = sigma / gain, read_variance = read_noise * read_noise;
+        const float constant = constant_of(read_variance, rise);
+        floor = constant + read_variance;
+        offset = (0.25f - constant) - read_variance;
     }
 
     void run(const float *__restrict z, float *__restrict out, int64_t begin, int64_t end) const {
@@ -125,13 +133,13 @@ void inverse_run(const Inverse &inverse, const float *z, float *out, int64_t beg
 // A gain or a sigma for each pixel: `table` holds H over q and v.
 template <bool GainMap, bool SigmaMap>
 void inverse_map_run(const float *__restrict z, float *__restrict out, const float *__restrict gain,
-                     const float *__restrict sigma, const float *__restrict table, float v_cells,
-                     float q_cells, int64_t begin, int64_t end) {
+                     const float *__restrict sigma, float rise, const float *__restrict table,
+                     float v_cells, float q_cells, int64_t begin, int64_t end) {
     const int32_t stride = static_cast<int32_t>(v_cells) + 2;
     for (int64_t i = begin; i < end; ++i) {
         const float k = gain[GainMap ? i : 0];
-        const float read_noise = sigma[SigmaMap ? i : 0] / k;
-        const float floor = 0.375f + read_noise * read_noise;
+        const float read_noise = sigma[SigmaMap ? i : 0] / k, read_variance = read_noise * read_noise;
+        const float constant = constant_of(read_variance, rise), floor = constant + read_variance;
         const float q = (0.375f / floor) * q_cells;
         const int32_t r = node_of(q, q_cells);
         const float weight = q - static_cast<float>(r);
@@ -143,7 +151,7 @@ void inverse_map_run(const float *__restrict z, float *__restrict out, const flo
         const float left = table[cell] + weight * (table[below] - table[cell]);
         const float right = table[cell + 1] + weight * (table[below + 1] - table[cell + 1]);
         const float small = left + (position - static_cast<float>(j)) * (right - left);
-        out[i] = k * ((square + (-0.125f - read_noise * read_noise)) + small);
+        out[i] = k * ((square + ((0.25f - constant) - read_variance)) + small);
     }
 }
 
@@ -173,13 +181,14 @@ void with_flags(bool gain_map, bool sigma_map, const Run &run) {
 
 RAWDIFF_EXPORT int anscombe_forward(const float *x, float *out, int64_t planes, int64_t pixels,
                                     const float *gain, int64_t gain_map, const float *sigma,
-                                    int64_t sigma_map, int64_t threads) {
+                                    int64_t sigma_map, double rise, int64_t threads) {
+    const float its_rise = static_cast<float>(rise);
     with_flags(gain_map, sigma_map, [&](auto gains, auto sigmas) {
         constexpr bool G = decltype(gains)::value, S = decltype(sigmas)::value;
         for_planes(planes, pixels, threads, [&](int64_t n, int64_t begin, int64_t end) {
             const int64_t start = n * pixels;
-            forward_run<G, S>(x + start, out + start, gain + (G ? start : n), sigma + (S ? start : n), begin,
-                              end);
+            forward_run<G, S>(x + start, out + start, gain + (G ? start : n), sigma + (S ? start : n),
+                              its_rise, begin, end);
         });
     });
     return 0;
@@ -188,8 +197,9 @@ RAWDIFF_EXPORT int anscombe_forward(const float *x, float *out, int64_t planes, 
 // table: a row of v_cells + 2 values per plane where neither is a map, else q_cells + 2 rows.
 RAWDIFF_EXPORT int anscombe_inverse(const float *z, float *out, int64_t planes, int64_t pixels,
                                     const float *gain, int64_t gain_map, const float *sigma,
-                                    int64_t sigma_map, const float *table, int64_t v_cells, int64_t q_cells,
-                                    int64_t threads) {
+                                    int64_t sigma_map, double rise, const float *table, int64_t v_cells,
+                                    int64_t q_cells, int64_t threads) {
+    const float its_rise = static_cast<float>(rise);
     const float vs = static_cast<float>(v_cells), qs = static_cast<float>(q_cells);
     const int64_t count = gain_map || sigma_map ? 0 : planes * v_cells;
     const std::unique_ptr<float[]> pairs(new (std::nothrow) float[2 * count + 1]);
@@ -205,10 +215,10 @@ RAWDIFF_EXPORT int anscombe_inverse(const float *z, float *out, int64_t planes, 
             const int64_t start = n * pixels;
             if constexpr (G || S)
                 inverse_map_run<G, S>(z + start, out + start, gain + (G ? start : n), sigma + (S ? start : n),
-                                      table, vs, qs, begin, end);
+                                      its_rise, table, vs, qs, begin, end);
             else
-                inverse_run({gain[n], sigma[n], {pairs.get() + 2 * n * v_cells, vs}}, z + start, out + start, begin,
-                            end);
+                inverse_run({gain[n], sigma[n], its_rise, {pairs.get() + 2 * n * v_cells, vs}}, z + start, out + start,
+                            begin, end);
         });
     });
     return 0;

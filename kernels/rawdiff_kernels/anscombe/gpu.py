@@ -40,16 +40,24 @@ def _node_of(position, cells):
     return tl.where(position < cells, position, cells).to(tl.int32)
 
 
+@triton.jit
+def _constant(read_noise, rise):
+    """a(s) = 3/8 + rise s^2 / (7/4 + s^2)."""
+    read_variance = read_noise * read_noise
+    return 0.375 + rise * tl.div_rn(read_variance, 1.75 + read_variance)
+
+
 @triton.autotune(configs=_CONFIGS, key=["pixels"])
 @triton.jit
 def anscombe_forward_kernel(
-    x, out, gain, sigma, pixels, GAIN_MAP: tl.constexpr, SIGMA_MAP: tl.constexpr, BLOCK: tl.constexpr
+    x, out, gain, sigma, rise, pixels, GAIN_MAP: tl.constexpr, SIGMA_MAP: tl.constexpr, BLOCK: tl.constexpr
 ):
-    """(2/K) sqrt(max(0, K x + 3/8 K^2 + sigma^2))."""
+    """(2/K) sqrt(max(0, K x + a K^2 + sigma^2))."""
     plane, inside, at = _pixels_of(pixels, BLOCK)
     k = _parameter(gain, plane, at, inside, GAIN_MAP)
     s = _parameter(sigma, plane, at, inside, SIGMA_MAP)
-    variance = k * tl.load(x + at, mask=inside, other=0.0) + (0.375 * k * k + s * s)
+    floor = _constant(tl.div_rn(s, k), rise) * k * k + s * s
+    variance = k * tl.load(x + at, mask=inside, other=0.0) + floor
     root = tl.sqrt_rn(tl.where(variance < 0.0, 0.0, variance))
     tl.store(out + at, tl.div_rn(2.0, k) * root, mask=inside)
 
@@ -57,15 +65,16 @@ def anscombe_forward_kernel(
 @triton.autotune(configs=_CONFIGS, key=["pixels"])
 @triton.jit
 def anscombe_inverse_kernel(
-    z, out, gain, sigma, table, pixels,
+    z, out, gain, sigma, table, rise, pixels,
     GAIN_MAP: tl.constexpr, SIGMA_MAP: tl.constexpr, V_CELLS: tl.constexpr, Q_CELLS: tl.constexpr,
     BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """K (z^2/4 - 1/8 - s^2 + H(v, q)); the table has a row per plane (Q_CELLS 0) or Q_CELLS + 2 rows."""
+    """K (z^2/4 + 1/4 - a - s^2 + H(v, q)); the table has a row per plane (Q_CELLS 0) or Q_CELLS + 2 rows."""
     plane, inside, at = _pixels_of(pixels, BLOCK)
     k = _parameter(gain, plane, at, inside, GAIN_MAP)
     read_noise = tl.div_rn(_parameter(sigma, plane, at, inside, SIGMA_MAP), k)
-    floor = 0.375 + read_noise * read_noise
+    constant = _constant(read_noise, rise)
+    floor = constant + read_noise * read_noise
     data = tl.load(z + at, mask=inside, other=0.0)
     root = tl.where(data < 0.0, 0.0, data)
     square = 0.25 * root * root
@@ -83,28 +92,31 @@ def anscombe_inverse_kernel(
         left += weight * (tl.load(cell + V_CELLS + 2) - left)
         right += weight * (tl.load(cell + V_CELLS + 3) - right)
     small = left + (position - j.to(tl.float32)) * (right - left)
-    tl.store(out + at, k * ((square + (-0.125 - read_noise * read_noise)) + small), mask=inside)
+    tl.store(out + at, k * ((square + ((0.25 - constant) - read_noise * read_noise)) + small), mask=inside)
 
 
-def forward(x: Tensor, out: Tensor, layout: Layout, gain: Parameter, sigma: Parameter) -> None:
+def forward(x: Tensor, out: Tensor, layout: Layout, gain: Parameter, sigma: Parameter, rise: float) -> None:
     """Run the forward kernel on contiguous tensors."""
     anscombe_forward_kernel[_grid(layout)](
-        x, out, gain.values, sigma.values, layout.pixels, GAIN_MAP=gain.is_map, SIGMA_MAP=sigma.is_map
+        x, out, gain.values, sigma.values, rise, layout.pixels, GAIN_MAP=gain.is_map, SIGMA_MAP=sigma.is_map
     )
 
 
-def inverse(z: Tensor, out: Tensor, layout: Layout, gain: Parameter, sigma: Parameter) -> None:
+def inverse(z: Tensor, out: Tensor, layout: Layout, gain: Parameter, sigma: Parameter, rise: float) -> None:
     """Run the inverse kernel on contiguous tensors."""
-    table, (v_cells, q_cells) = inverse_table(gain, sigma)
+    table, (v_cells, q_cells) = inverse_table(gain, sigma, rise)
     anscombe_inverse_kernel[_grid(layout)](
-        z, out, gain.values, sigma.values, table, layout.pixels,
+        z, out, gain.values, sigma.values, table, rise, layout.pixels,
         GAIN_MAP=gain.is_map, SIGMA_MAP=sigma.is_map, V_CELLS=v_cells, Q_CELLS=q_cells,
     )  # fmt: skip
 
 
 def specimens() -> list[Specimen]:
     """The kernels with the types that they are compiled for ahead of time."""
-    data = {name: "*fp32" for name in ("x", "z", "out", "gain", "sigma", "table")} | {"pixels": "i32"}
+    data = {name: "*fp32" for name in ("x", "z", "out", "gain", "sigma", "table")} | {
+        "rise": "fp32",
+        "pixels": "i32",
+    }
     plane = {"GAIN_MAP": False, "SIGMA_MAP": False, "BLOCK": 1024}
     maps = {"GAIN_MAP": True, "SIGMA_MAP": True, "BLOCK": 1024}
     row, whole = {"V_CELLS": 64, "Q_CELLS": 0}, {"V_CELLS": 64, "Q_CELLS": 64}

@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from rawdiff_kernels import checks, launch, native, routes
 from rawdiff_kernels.anscombe import reference
-from rawdiff_kernels.anscombe.table import Q_CELLS, V_CELLS
+from rawdiff_kernels.anscombe.table import Q_CELLS, RISE, V_CELLS
 from rawdiff_kernels.checks import FLOATS, KernelError, ShapeError
 from rawdiff_kernels.launch import Cost
 from rawdiff_kernels.routes import Chosen, Route
 
+Constant = Literal["level", "published"]
+"""What stands beside the read noise under the root, in electrons: 3/8 as published, or risen with the read
+noise so that the variance is level."""
 
-def forward(x: Tensor, gain: float | Tensor, sigma: float | Tensor, *, route: Route = "auto") -> Tensor:
-    """Stabilise the variance: f(x) = (2/K) sqrt(max(0, K x + 3/8 K^2 + sigma^2)).
 
-    For x = K p + n with p Poisson and n Gaussian of standard deviation sigma, f(x) has a standard deviation
-    of 1 within 3 % from 4 electrons up, a variance of 1 within 3 % from 7 (at 4, up to 1.059 at a read noise
-    of 1.5 electrons; Starck, Murtagh and Bijaoui 1998; Anscombe 1948).
+def forward(
+    x: Tensor, gain: float | Tensor, sigma: float | Tensor, *, constant: Constant = "level",
+    route: Route = "auto",
+) -> Tensor:  # fmt: skip
+    """Stabilise the variance: f(x) = (2/K) sqrt(max(0, K x + a K^2 + sigma^2)).
+
+    For x = K p + n with p Poisson and n Gaussian of standard deviation sigma = s K, f(x) has a variance of 1
+    within 1.2 % from 4 electrons up, with a = 3/8 + 7/16 s^2 / (7/4 + s^2). The published a = 3/8 (Anscombe
+    1948; Starck, Murtagh and Bijaoui 1998) has it within 3 % from 7 electrons; at 4, 1.059 where s is 1.5.
 
     Args:
         x: [...] float32 or float64, black level subtracted, in any linear unit; negative values are kept as
@@ -30,6 +37,7 @@ def forward(x: Tensor, gain: float | Tensor, sigma: float | Tensor, *, route: Ro
             broadcasts against x, the last two sizes being 1), or a map.
         sigma: standard deviation of the noise that does not depend on the light, in that unit, at least 0:
             like gain.
+        constant: "level", or "published" for the a of the literature and of networks trained with it.
         route: the way to compute it.
 
     Returns:
@@ -38,10 +46,13 @@ def forward(x: Tensor, gain: float | Tensor, sigma: float | Tensor, *, route: Ro
     Raises:
         KernelError: a wrong shape, dtype, device or value, or a forced route that cannot run.
     """
-    return _apply("forward", "x", x, gain, sigma, route)
+    return _apply("forward", "x", x, gain, sigma, constant, route)
 
 
-def inverse(z: Tensor, gain: float | Tensor, sigma: float | Tensor, *, route: Route = "auto") -> Tensor:
+def inverse(
+    z: Tensor, gain: float | Tensor, sigma: float | Tensor, *, constant: Constant = "level",
+    route: Route = "auto",
+) -> Tensor:  # fmt: skip
     """Undo `forward` without bias: the linear value whose transform has the mean z.
 
     The exact unbiased inverse of Makitalo and Foi (IEEE TIP 2013), tabulated for every read noise instead of
@@ -53,6 +64,7 @@ def inverse(z: Tensor, gain: float | Tensor, sigma: float | Tensor, *, route: Ro
         z: [...] float32 or float64: what a denoiser made of `forward(x)`.
         gain: the K that `forward` was given.
         sigma: the sigma that `forward` was given.
+        constant: likewise.
         route: the way to compute it.
 
     Returns:
@@ -61,7 +73,7 @@ def inverse(z: Tensor, gain: float | Tensor, sigma: float | Tensor, *, route: Ro
     Raises:
         KernelError: a wrong shape, dtype, device or value, or a forced route that cannot run.
     """
-    return _apply("inverse", "z", z, gain, sigma, route)
+    return _apply("inverse", "z", z, gain, sigma, constant, route)
 
 
 def cost(x: Tensor, maps: int = 0) -> Cost:
@@ -89,8 +101,17 @@ class Layout(NamedTuple):
 
 
 def _apply(
-    direction: str, name: str, data: Tensor, gain: float | Tensor, sigma: float | Tensor, route: Route
+    direction: str,
+    name: str,
+    data: Tensor,
+    gain: float | Tensor,
+    sigma: float | Tensor,
+    constant: Constant,
+    route: Route,
 ) -> Tensor:
+    if constant not in ("level", "published"):
+        raise KernelError(f"constant must be level or published, got {constant}")
+    rise = RISE if constant == "level" else 0.0
     checks.require_dtype(name, data, FLOATS)
     if data.numel() == 0:
         raise ShapeError(name, data.shape, "at least one element")
@@ -104,8 +125,8 @@ def _apply(
     chosen = routes.choose("anscombe", route, data, gain, sigma, unsupported=unsupported)
     if chosen == "reference":
         function = reference.forward if direction == "forward" else reference.inverse
-        return function(data, gain, sigma)
-    out: Tensor = _Compiled.apply(data, gain, sigma, direction, chosen)  # type: ignore[no-untyped-call]
+        return function(data, gain, sigma, rise)
+    out: Tensor = _Compiled.apply(data, gain, sigma, rise, direction, chosen)  # type: ignore[no-untyped-call]
     return out
 
 
@@ -146,18 +167,18 @@ class _Compiled(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, data: Tensor, gain: Tensor, sigma: Tensor, direction: str, chosen: Chosen
+        ctx: Any, data: Tensor, gain: Tensor, sigma: Tensor, rise: float, direction: str, chosen: Chosen
     ) -> Tensor:
         ctx.save_for_backward(data, gain, sigma)
-        ctx.direction = direction
+        ctx.direction, ctx.rise = direction, rise
         pixels = math.prod(data.shape[-2:])
         layout = Layout(data.numel() // pixels, pixels)
         out = torch.empty(data.shape, dtype=data.dtype, device=data.device)
         parameters = _spread(gain, data, layout), _spread(sigma, data, layout)
         if chosen == "gpu":
-            getattr(launch.load("anscombe"), direction)(data.contiguous(), out, layout, *parameters)
+            getattr(launch.load("anscombe"), direction)(data.contiguous(), out, layout, *parameters, rise)
         else:
-            _run_native(direction, data.contiguous(), out, layout, *parameters)
+            _run_native(direction, data.contiguous(), out, layout, *parameters, rise)
         return out
 
     @staticmethod
@@ -167,26 +188,26 @@ class _Compiled(torch.autograd.Function):
         function = reference.forward if ctx.direction == "forward" else reference.inverse
         with torch.enable_grad():
             leaf = data.detach().requires_grad_()
-            (gradient,) = torch.autograd.grad(function(leaf, gain, sigma), leaf, gradients[0])
-        return gradient, None, None, None, None
+            (gradient,) = torch.autograd.grad(function(leaf, gain, sigma, ctx.rise), leaf, gradients[0])
+        return gradient, None, None, None, None, None
 
 
 def _run_native(
-    direction: str, data: Tensor, out: Tensor, layout: Layout, gain: Parameter, sigma: Parameter
+    direction: str, data: Tensor, out: Tensor, layout: Layout, gain: Parameter, sigma: Parameter, rise: float
 ) -> None:
-    scalars = (*layout, gain.values, int(gain.is_map), sigma.values, int(sigma.is_map))
+    scalars = (*layout, gain.values, int(gain.is_map), sigma.values, int(sigma.is_map), rise)
     if direction == "forward":
         native.call("anscombe", "anscombe_forward", data, out, *scalars)
     else:
-        table, cells = inverse_table(gain, sigma)
+        table, cells = inverse_table(gain, sigma, rise)
         native.call("anscombe", "anscombe_inverse", data, out, *scalars, table, *cells)
 
 
-def inverse_table(gain: Parameter, sigma: Parameter) -> tuple[Tensor, tuple[int, int]]:
+def inverse_table(gain: Parameter, sigma: Parameter, rise: float) -> tuple[Tensor, tuple[int, int]]:
     """The table that the compiled inverse reads, and its cells in v and q.
 
     One row per plane (cells in q: 0) where each plane has one gain and one sigma, else the whole table.
     """
     if gain.is_map or sigma.is_map:
-        return reference.correction_like(gain.values), (V_CELLS, Q_CELLS)
-    return reference.rows(gain.values, sigma.values), (V_CELLS, 0)
+        return reference.correction_like(gain.values, rise), (V_CELLS, Q_CELLS)
+    return reference.rows(gain.values, sigma.values, rise), (V_CELLS, 0)

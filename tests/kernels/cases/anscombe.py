@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import torch
 from rawdiff_kernels import anscombe
+from rawdiff_kernels.anscombe.op import Constant
 from rawdiff_kernels.routes import Route
 from rawdiff_kernels.testing import ODD_SIZES, AgreementCase, strided
 from torch import Tensor
@@ -27,7 +28,9 @@ def _parameters(
     return gain, sigma_map if kind != "gain map" else 0.0
 
 
-def _case(shape: tuple[int, ...], kind: str, view: bool = False) -> AgreementCase:
+def _case(
+    shape: tuple[int, ...], kind: str, view: bool = False, constant: Constant = "level"
+) -> AgreementCase:
     def compute(route: Route, device: torch.device) -> Mapping[str, Tensor]:
         generator = torch.Generator().manual_seed(sum(shape))
         x = (torch.randn(shape, generator=generator).pow(3) * 30.0 + 2.0).to(device)
@@ -37,12 +40,12 @@ def _case(shape: tuple[int, ...], kind: str, view: bool = False) -> AgreementCas
         x.requires_grad_()
         z.requires_grad_()
         gain, sigma = _parameters(kind, shape, device)
-        stable = anscombe.forward(x, gain, sigma, route=route)
-        linear = anscombe.inverse(z, gain, sigma, route=route)
+        stable = anscombe.forward(x, gain, sigma, constant=constant, route=route)
+        linear = anscombe.inverse(z, gain, sigma, constant=constant, route=route)
         gx, gz = torch.autograd.grad((stable.sin().sum() + linear.cos().sum()), (x, z))
         return {"stable": stable, "linear": linear, "gradient x": gx, "gradient z": gz}
 
-    return AgreementCase(f"{'x'.join(map(str, shape))} {kind}{' view' if view else ''}", compute)
+    return AgreementCase(f"{'x'.join(map(str, shape))} {kind}{' view' if view else ''} {constant}", compute)
 
 
 def _special() -> AgreementCase:
@@ -67,4 +70,6 @@ def cases() -> Iterator[AgreementCase]:
     yield _case((257,), "numbers")
     yield _case((4, 7, 63), "planes", view=True)
     yield _case((4, 7, 63), "maps", view=True)
+    yield _case((4, 7, 63), "planes", constant="published")
+    yield _case((4, 7, 63), "maps", constant="published")
     yield _special()
