@@ -20,12 +20,13 @@ def measurements(height: int, width: int, device: torch.device) -> Iterator[Meas
     frame = (50 * torch.rand(4, height // 2, width // 2, generator=generator)).to(device)
     field = torch.randn(height // 32 + 1, width // 32 + 1, 2, generator=generator).to(device)
     sums = (frame.clone(), torch.ones_like(frame[0]), torch.ones_like(frame[0]))
+    taps = merge.mosaic_taps((0.5, 1.0, 0.7), (0.5, 1.0, 0.7))
     share = torch.full_like(frame[0], 0.6)
     route = "gpu" if device.type == "cuda" else "cpu"
     cells = share.numel()
     yield Measurement(
-        "merge", "warp", Cost(cells * 4 * 9, cells * (4 * 40 + 80)),
-        {route: lambda: merge.warp(frame, field, 16, 7.5, route=route)},
+        "merge", "warp", Cost(cells * 4 * 9, cells * (4 * 48 + 40)),
+        {route: lambda: merge.warp(frame, field, 16, 7.5, taps, route=route)},
     )  # fmt: skip
     known = {"gain": GAIN, "sigma": SIGMA, "route": route}
     yield Measurement(

@@ -18,17 +18,21 @@ from torch.nn.functional import max_pool2d
 
 from rawdiff.burst.align import CLIP, STRIDE, TILE
 from rawdiff.burst.motion import fixed_sum
+from rawdiff.raw.frame import CfaPhase, plane_sites
 
 FALSE_ALARM = 1e-4
 """Share of a still scene that loses half its weight by chance."""
 WIDE_FALSE_ALARM = 1e-6
 _FINE_RADIUS, _WIDE_RADIUS = 2, 5
 _AROUND = _WIDE_RADIUS // 2
-HALO = 2 * _WIDE_RADIUS + _AROUND
-"""Rows beyond a row that judge it: the window of a difference, that of its light, and the alarm's reach."""
+HALO = 2 * _WIDE_RADIUS + _AROUND + _FINE_RADIUS + 1
+"""Rows beyond a row that judge it: the window of a difference, that of its light, the alarm's reach, and the
+small window, which asks for the alarms around it."""
 BAND = 256
 """Rows of cells that are worked on at a time."""
 _PLANES = 4
+_LEAST_RATIO = 1 / 16
+"""Of a colour's mean light to the brightest's, where weights are chosen."""
 _MISREGISTRATION_PX = 0.04
 """Standard deviation of the alignment in packed pixels, as simulated bursts of 60 to 400 electrons show."""
 
@@ -42,12 +46,14 @@ class Light:
         gain: `[4]`, per electron.
         sigma: `[4]`, of the signal-independent noise.
         exposure: how many times the reference's light it holds.
+        phase: of the CFA, the same in all frames.
     """
 
     planes: Tensor
     gain: Tensor
     sigma: Tensor
     exposure: float = 1.0
+    phase: CfaPhase = "RGGB"
 
     def usable(self) -> Tensor:
         """The planes with clipped values, and those beside them in the cell, as NaN."""
@@ -65,6 +71,7 @@ class Merge:
         self._weight = torch.ones_like(self._total[0])
         self._square = torch.ones_like(self._weight)
         self._sums = (self._total, self._weight, self._square)
+        self._taps, self._red = _choose_taps(reference), plane_sites(reference.phase)[0]
         self._band, self._added = band, 0.0
 
     def add(self, frame: Light, vectors: Tensor) -> float:
@@ -104,7 +111,9 @@ class Merge:
         self, frame: Light, planes: Tensor, vectors: Tensor, rows: tuple[int, int], sums: list[Tensor]
     ) -> Tensor:
         """Add rows of a frame to the sums of those rows, and return their trust, `[rows, w]`."""
-        warped, share = merge_kernel.warp(planes, vectors, STRIDE, (TILE - 1) / 2, rows=rows)
+        warped, share = merge_kernel.warp(
+            planes, vectors, STRIDE, (TILE - 1) / 2, self._taps, red=self._red, rows=rows
+        )
         share = share.masked_fill(self._moved(frame, warped, share, sums), 0.0)
         trust = merge_kernel.accumulate(
             sums[0],
@@ -147,3 +156,13 @@ class Merge:
     def result(self) -> tuple[Tensor, Tensor]:
         """Merged planes `[4, h, w]` and effective exposures `[h, w]`."""
         return merge_kernel.result(self._total, self._weight, self._square)
+
+
+def _choose_taps(reference: Light) -> merge_kernel.Taps:
+    """How frames are read between their samples: by the colours of the scene's mean light."""
+    means = torch.tensor([fixed_sum(plane) for plane in reference.planes]) / reference.planes[0].numel()
+    noise = (reference.gain * means.clamp(min=0) + reference.sigma**2).clamp(min=1e-18)
+    # A dark frame, or a colour that is missing, tells no ratio.
+    light = means.clamp(min=max(_LEAST_RATIO * float(means.max()), 1e-9))
+    colors, spread = ([v[0], (v[1] + v[2]) / 2, v[3]] for v in (light.tolist(), noise.tolist()))
+    return merge_kernel.mosaic_taps(colors, spread)

@@ -219,9 +219,8 @@ def _light(shot: _Shot, reference: _Shot) -> Light:
     """A frame as light in the reference's units, by what its tags say of the exposure."""
     planes = pack_frame(shot.frame).planes
     gain, sigma = normalised_noise(shot.noise.model, shot.frame.levels, shot.frame.phase)
-    if shot is reference:
-        return Light(planes, gain, sigma)
-    return Light(planes, gain, sigma, shot.brightness / reference.brightness)
+    exposure = 1.0 if shot is reference else shot.brightness / reference.brightness
+    return Light(planes, gain, sigma, exposure, shot.frame.phase)
 
 
 def _grey(light: Light, target: Light, ceiling: float) -> Grey:

@@ -128,7 +128,9 @@ def shoot(scene: Tensor, white_e: float, camera: str, iso: float, **choices: Any
     gain = torch.tensor(noise.gain_dn_per_e)[planes] / span
     sigma = torch.tensor(noise.floor_variance_dn2())[planes].sqrt() / span
     lights = [
-        Light(_to_light(torch.from_numpy(frame.mosaic_dn), plan, noise), gain, sigma, frame.bracket)
+        Light(
+            _to_light(torch.from_numpy(frame.mosaic_dn), plan, noise), gain, sigma, frame.bracket, plan.phase
+        )
         for frame in frames
     ]
     return Shots(plan, noise, frames, lights)

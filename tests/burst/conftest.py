@@ -89,7 +89,8 @@ def shoot(scene: Tensor, white_e: float, **choices: object) -> Shots:
     gain = torch.full((4,), noise.gain_dn_per_e[0] / SPAN)
     sigma = torch.full((4,), noise.floor_variance_dn2()[0] ** 0.5 / SPAN)
     lights = [
-        Light(to_light(torch.from_numpy(f.mosaic_dn), plan.phase), gain, sigma, f.bracket) for f in frames
+        Light(to_light(torch.from_numpy(f.mosaic_dn), plan.phase), gain, sigma, f.bracket, plan.phase)
+        for f in frames
     ]
     return Shots(plan, frames, lights)
 

@@ -13,6 +13,7 @@ import triton.language as tl
 from torch import Tensor
 
 from rawdiff_kernels.launch import Specimen, interpreted, programs
+from rawdiff_kernels.merge.taps import SAMPLES, STEPS
 
 _TILE = {"ROWS": 64, "COLUMNS": 64} if interpreted() else {"ROWS": 4, "COLUMNS": 64}
 _TINY = tl.constexpr(1e-30)
@@ -35,28 +36,6 @@ def _between(position, count, inverse, origin):
 
 
 @triton.jit
-def _tap(t, K: tl.constexpr):
-    """Catmull-Rom weight of the pixel at K - 1 for a position t between 0 and 1."""
-    square = t * t
-    cube = square * t
-    if K == 0:
-        weight = 0.5 * ((2.0 * square - t) - cube)
-    elif K == 1:
-        weight = 0.5 * ((2.0 - 5.0 * square) + 3.0 * cube)
-    elif K == 2:
-        weight = 0.5 * ((t + 4.0 * square) - 3.0 * cube)
-    else:
-        weight = 0.5 * (cube - square)
-    return weight
-
-
-@triton.jit
-def _power(t):
-    a, b, c, d = _tap(t, 0), _tap(t, 1), _tap(t, 2), _tap(t, 3)
-    return (a * a + b * b) + (c * c + d * d)
-
-
-@triton.jit
 def _shift(field, above, below, left, right, u, v, columns, inside, AXIS: tl.constexpr):
     ul = tl.load(field + (above * columns + left) * 2 + AXIS, mask=inside, other=0.0)
     ur = tl.load(field + (above * columns + right) * 2 + AXIS, mask=inside, other=0.0)
@@ -67,39 +46,74 @@ def _shift(field, above, below, left, right, u, v, columns, inside, AXIS: tl.con
 
 
 @triton.jit
-def merge_warp_kernel(
-    planes, field, out, share, count, height, width, field_rows, field_columns, top, rows, inverse, origin,
-    ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+def _read(
+    planes, weights, place, top, left, count, height, width, red_row, red_column, inside, S: tl.constexpr
 ):  # fmt: skip
+    """One colour of the mosaic by the weights at `place`, and how many of its samples do not exist."""
+    missing, first = tl.zeros(place.shape, tl.int32), weights + place * (4 * S * S)
+    value = tl.zeros(place.shape, tl.float32)
+    for k in range(S * S):
+        lane = tl.zeros(place.shape, tl.float32)
+        for plane in range(count):
+            row, column = red_row ^ (plane >> 1), red_column ^ (plane & 1)
+            y, x = ((top - row + 1) >> 1) + k // S, ((left - column + 1) >> 1) + k % S
+            weight = tl.load(first + (plane * S * S + k), mask=inside, other=0.0)
+            there = (y >= 0) & (y < height) & (x >= 0) & (x < width)
+            missing += tl.where(there | (weight == 0.0), 0, 1)
+            source = planes + tl.cast(height, tl.int64) * width * plane
+            found = tl.load(source + y * width + x, mask=inside & there, other=0.0)
+            lane += tl.where(weight == 0.0, 0.0, weight * found)
+        value += lane
+    return value, missing
+
+
+@triton.jit
+def merge_place_kernel(
+    field, places, width, field_rows, field_columns, top, rows, inverse, origin,
+    BITS: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+):  # fmt: skip
+    """Where the field sends the first pixel of each cell, in steps of the mosaic: places [2, rows, w]."""
     y, x, at, inside = _cells(rows, width, ROWS, COLUMNS)
     above, below, u = _between(y + top, field_rows, inverse, origin)
     left, right, v = _between(x, field_columns, inverse, origin)
     down = _shift(field, above, below, left, right, u, v, field_columns, inside, 0)
     across = _shift(field, above, below, left, right, u, v, field_columns, inside, 1)
-    whole_y, whole_x = tl.floor(down), tl.floor(across)
-    ty, tx = down - whole_y, across - whole_x
-    source_y, source_x = y + top + whole_y.to(tl.int64), x + whole_x.to(tl.int64)
-    exists = inside
-    for k in tl.static_range(4):
-        row, column = source_y + k - 1, source_x + k - 1
-        exists = exists & ((_tap(ty, k) == 0.0) | ((row >= 0) & (row < height)))
-        exists = exists & ((_tap(tx, k) == 0.0) | ((column >= 0) & (column < width)))
-    tl.store(share + at, tl.where(exists, _power(ty) * _power(tx), 0.0), mask=inside)
+    period = 2 << BITS
+    size = tl.cast(rows, tl.int64) * width
+    place_y = tl.floor(down * period + 0.5).to(tl.int64) + (y + top) * period
+    place_x = tl.floor(across * period + 0.5).to(tl.int64) + x * period
+    tl.store(places + at, place_y.to(tl.int32), mask=inside)
+    tl.store(places + size + at, place_x.to(tl.int32), mask=inside)
+
+
+@triton.jit
+def merge_warp_kernel(
+    planes, places, weights, shares, out, share, count, height, width, rows, red_row, red_column,
+    BITS: tl.constexpr, S: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+):  # fmt: skip
+    # `count` is always 4: a number known ahead would be unrolled, at the cost of registers.
+    _, _, at, inside = _cells(rows, width, ROWS, COLUMNS)
+    period = 2 << BITS
+    size, missing = tl.cast(rows, tl.int64) * width, tl.zeros((ROWS, COLUMNS), tl.int32)
+    place_y = tl.load(places + at, mask=inside, other=0)
+    place_x = tl.load(places + size + at, mask=inside, other=0)
+    kept = tl.zeros((ROWS, COLUMNS), tl.float32)
     for plane in range(count):
-        start = planes + tl.cast(plane, tl.int64) * height * width
-        total = tl.zeros((ROWS, COLUMNS), tl.float32)
-        for k in tl.static_range(4):
-            row = tl.minimum(tl.maximum(source_y + k - 1, 0), height - 1)
-            line = tl.zeros((ROWS, COLUMNS), tl.float32)
-            for m in tl.static_range(4):
-                column = tl.minimum(tl.maximum(source_x + m - 1, 0), width - 1)
-                found = tl.load(start + row * width + column, mask=exists, other=0.0)
-                weight = _tap(tx, m)
-                line += tl.where(weight == 0.0, 0.0, weight * found)
-            weight = _tap(ty, k)
-            total += tl.where(weight == 0.0, 0.0, weight * line)
-        target = out + tl.cast(plane, tl.int64) * rows * width + at
-        tl.store(target, tl.where(exists, total, 0.0), mask=inside)
+        row, column = red_row ^ (plane >> 1), red_column ^ (plane & 1)
+        sought_y, sought_x = place_y + (row << BITS), place_x + (column << BITS)
+        part_y = (sought_y - (red_row << BITS)) & (period - 1)
+        part_x = (sought_x - (red_column << BITS)) & (period - 1)
+        place = ((plane + 1) // 2 * period + part_y) * period + part_x
+        first_y, first_x = (sought_y >> BITS) - S + 1, (sought_x >> BITS) - S + 1
+        value, absent = _read(
+            planes, weights, place, first_y, first_x, count, height, width, red_row, red_column, inside, S
+        )  # fmt: skip
+        missing += absent
+        tl.store(out + plane * size + at, value, mask=inside)
+        kept += tl.load(shares + place, mask=inside, other=0.0)
+    tl.store(share + at, tl.where(missing == 0, kept * 0.25, 0.0), mask=inside)
+    for plane in range(count):
+        tl.store(out + plane * size + at, tl.zeros((ROWS, COLUMNS), tl.float32), mask=inside & (missing > 0))
 
 
 @triton.jit
@@ -274,12 +288,20 @@ def merge_mismatch_kernel(parts, out, height, width, radius, ROWS: tl.constexpr,
 
 
 def warp(
-    planes: Tensor, field: Tensor, out: Tensor, share: Tensor, count: int, height: int, width: int,
-    field_rows: int, field_columns: int, spacing: int, top: int, rows: int, origin: float,
+    planes: Tensor, field: Tensor, weights: Tensor, shares: Tensor, out: Tensor, share: Tensor, height: int,
+    width: int, field_rows: int, field_columns: int, spacing: int, top: int, rows: int, red_row: int,
+    red_column: int, samples: int, origin: float,
 ) -> None:  # fmt: skip
-    """Run the kernel; the contract is `reference.warp`."""
-    sizes = (count, height, width, field_rows, field_columns, top, rows)
-    merge_warp_kernel[_grid(rows, width)](planes, field, out, share, *sizes, 1.0 / spacing, origin, **_TILE)
+    """Run both kernels; the contract is `reference.warp`."""
+    places = torch.empty(2, rows, width, dtype=torch.int32, device=planes.device)
+    bits, grid = STEPS.bit_length() - 1, _grid(rows, width)
+    merge_place_kernel[grid](
+        field, places, width, field_rows, field_columns, top, rows, 1.0 / spacing, origin, BITS=bits, **_TILE
+    )  # fmt: skip
+    merge_warp_kernel[grid](
+        planes, places, weights, shares, out, share, 4, height, width, rows, red_row, red_column,
+        BITS=bits, S=samples, **_TILE,
+    )  # fmt: skip
 
 
 def judge(
@@ -328,10 +350,13 @@ def mismatch(
 def specimens() -> list[Specimen]:
     """The kernels with the types that they are compiled for ahead of time."""
     numbers = {"inverse": "fp32", "origin": "fp32", "e": "fp32", "slack": "fp32"}
-    sizes = ("count", "height", "width", "field_rows", "field_columns", "top", "rows", "radius")
+    reds = ("red_row", "red_column")
+    sizes = ("count", "height", "width", "field_rows", "field_columns", "top", "rows", "radius", *reds)
     tile: dict[str, Any] = {"ROWS": 4, "COLUMNS": 64}
+    bits = {"BITS": STEPS.bit_length() - 1}
     kernels = {
-        "warp": (merge_warp_kernel, tile), "compare": (merge_compare_kernel, tile | {"SINGLE": False}),
+        "place": (merge_place_kernel, tile | bits), "warp": (merge_warp_kernel, tile | bits | {"S": SAMPLES}),
+        "compare": (merge_compare_kernel, tile | {"SINGLE": False}),
         "weigh": (merge_weigh_kernel, tile), "add": (merge_add_kernel, tile),
         "differ": (merge_differ_kernel, tile), "mismatch": (merge_mismatch_kernel, tile),
     }  # fmt: skip
@@ -339,6 +364,7 @@ def specimens() -> list[Specimen]:
     for name, (kernel, constants) in kernels.items():
         arguments = [argument for argument in kernel.arg_names if argument not in constants]
         types = {a: numbers.get(a, "i32" if a in sizes else "*fp32") for a in arguments}
+        types |= {"places": "*i32"} if "places" in types else {}
         found.append(Specimen(name, kernel, types, constants))
     return found
 

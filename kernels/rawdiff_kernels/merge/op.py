@@ -12,55 +12,67 @@ from rawdiff_kernels.checks import FLOATS, KernelError, PlaneValues
 from rawdiff_kernels.launch import Cost
 from rawdiff_kernels.merge import reference as plain
 from rawdiff_kernels.merge.reference import Plane, Rule
+from rawdiff_kernels.merge.taps import PERIOD, Taps
 from rawdiff_kernels.routes import Route
 
 LARGEST_RADIUS = 16
+LARGEST_SAMPLES = 3
 
 
 def warp(
-    planes: Tensor, field: Tensor, spacing: int, origin: float, *, rows: tuple[int, int] | None = None,
-    route: Route = "auto",
+    planes: Tensor, field: Tensor, spacing: int, origin: float, taps: Taps, *, red: tuple[int, int] = (0, 0),
+    rows: tuple[int, int] | None = None, route: Route = "auto",
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """Bring packed planes onto the reference: out(p) = planes(p + v(p)), each plane on its own grid.
+    """Bring packed planes onto the reference: out(p) = the mosaic at p + v(p), each plane in its own colour.
 
-    v is bilinear between the points of `field`, point (i, j) at the pixel (origin + i spacing,
-    origin + j spacing), and constant beyond them. Values are interpolated by Catmull-Rom cubics over 4x4
-    pixels; at whole-pixel v they are copies. A plane of a mosaic holds one colour, so colours never mix.
+    v is bilinear between the points of `field`, point (i, j) at the cell (origin + i spacing,
+    origin + j spacing), and constant beyond them. A colour is read between its samples from those of all
+    colours by `taps`, at the nearest of their places; at whole-cell v values are copies.
 
     Args:
-        planes: [C, h, w] float32 or float64, packed raw (further planes, as a mask, go the same way).
+        planes: [4, h, w] float32 or float64, packed raw R, Gr, Gb, B.
         field: [gh, gw, 2] vectors (dy, dx) in packed pixels; tiles of `align.match_tiles` have spacing
             `stride` and origin (tile - 1) / 2.
         spacing: pixels from one point of the field to the next.
         origin: row and column of the first point.
+        taps: weights of `mosaic_taps`.
+        red: site (row, column) of red in the CFA's 2x2 cell, which sets all others.
         rows: first row to make and the one after the last; None for all. The same bits as of the whole.
         route: the way to compute it.
 
     Returns:
-        The planes [C, rows, w], and the share of the noise variance that interpolation leaves [rows, w]: the
-        sum of squared weights, 1 for copies. Both are 0 where a weight falls outside of the planes.
+        The planes [4, rows, w], and the share of the noise variance that interpolation leaves [rows, w], the
+        mean of the four planes': 1 for copies. Both are 0 where a weight falls outside of the planes.
 
     Raises:
         KernelError: a wrong shape, dtype, size or row range, or a forced route that cannot run.
     """
     checks.require_dtype("planes", planes, FLOATS)
-    checks.require_shape("planes", planes, ("C", "h", "w"))
+    checks.require_shape("planes", planes, (4, "h", "w"))
     checks.require_dtype("field", field, (planes.dtype,))
     checks.require_shape("field", field, ("gh", "gw", 2))
+    checks.require_shape("the taps' weights", taps.weights, (3, PERIOD, PERIOD, 4, "s", "s"))
+    checks.require_shape("the taps' shares", taps.shares, (3, PERIOD, PERIOD))
+    count = taps.weights.shape[-1]
+    if not 1 <= count <= LARGEST_SAMPLES:
+        raise KernelError(f"taps hold 1 to {LARGEST_SAMPLES} samples along an axis, got {count}")
     first, last = (0, planes.shape[1]) if rows is None else rows
     if spacing < 1 or not math.isfinite(origin) or not 0 <= first < last <= planes.shape[1]:
         raise KernelError(f"nothing to warp: spacing {spacing}, origin {origin}, rows {first} to {last}")
+    if not set(red) <= {0, 1}:
+        raise KernelError(f"red has a site of a 2x2 cell, not {red}")
     chosen = routes.choose("merge", route, planes, field, unsupported=_unsupported(planes))
     source, vectors = planes.detach().contiguous(), field.detach().contiguous()
-    if not bool((vectors.abs() < 1 << 24).all()):
-        raise KernelError("the field must be finite and below 2^24 pixels")
+    if not bool((vectors.abs() < 1 << 20).all()):
+        raise KernelError("the field must be finite and below 2^20 pixels")
+    taps = Taps(taps.weights.to(source).contiguous(), taps.shares.to(source).contiguous())
     if chosen == "reference":
-        return plain.warp(source, vectors, spacing, origin, (first, last))
-    count, height, width = source.shape
-    out = torch.empty(count, last - first, width, dtype=torch.float32, device=source.device)
+        return plain.warp(source, vectors, spacing, origin, taps, red, (first, last))
+    _, height, width = source.shape
+    out = torch.empty(4, last - first, width, dtype=torch.float32, device=source.device)
     share = torch.empty(last - first, width, dtype=torch.float32, device=source.device)
-    sizes = (count, height, width, vectors.shape[0], vectors.shape[1], spacing, first, last - first)
-    _run(chosen, "warp", source, vectors, out, share, *sizes, float(origin))
+    sizes = (height, width, vectors.shape[0], vectors.shape[1], spacing, first, last - first)
+    _run(chosen, "warp", source, vectors, *taps, out, share, *sizes, *red, count, float(origin))
     return out, share
 
 

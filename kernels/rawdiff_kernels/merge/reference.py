@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from itertools import product
 from statistics import NormalDist
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from rawdiff_kernels.merge.taps import COLORS, PERIOD, STEPS, Taps
 from rawdiff_kernels.rounding import exact_sqrt
 
 TINY = 1e-30
@@ -60,18 +62,6 @@ def thresholds(radius: int, false_alarm: float) -> tuple[list[float], list[float
     return low, high
 
 
-def tap_weights(t: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Catmull-Rom weights of the pixels at -1, 0, 1, 2 for a position t in [0, 1) between 0 and 1."""
-    square = t * t
-    cube = square * t
-    return (
-        0.5 * ((2.0 * square - t) - cube),
-        0.5 * ((2.0 - 5.0 * square) + 3.0 * cube),
-        0.5 * ((t + 4.0 * square) - 3.0 * cube),
-        0.5 * (cube - square),
-    )
-
-
 def _between(position: Tensor, count: int, spacing: int, origin: float) -> tuple[Tensor, Tensor, Tensor]:
     """Field points before and after each position, and how far it is on the way."""
     inverse = torch.tensor(1.0 / spacing, dtype=position.dtype, device=position.device)
@@ -92,30 +82,57 @@ def displacement(field: Tensor, rows: tuple[int, int], columns: int, spacing: in
     return upper + u * (lower - upper)
 
 
+def sites(red: tuple[int, int]) -> tuple[tuple[int, int], ...]:
+    """CFA sites (row, column) of R, Gr, Gb, B where red has the site `red`."""
+    row, column = red
+    return (row, column), (row, 1 - column), (1 - row, column), (1 - row, 1 - column)
+
+
 def warp(
-    planes: Tensor, field: Tensor, spacing: int, origin: float, rows: tuple[int, int]
-) -> tuple[Tensor, Tensor]:
-    """Sample [C, h, w] at p + v(p) for a range of rows: the planes, and the sum of squared weights."""
-    _, height, width = planes.shape
-    shift = displacement(field, rows, width, spacing, origin)
-    whole = torch.floor(shift)
-    part = shift - whole
-    y = whole[..., 0].to(torch.int64) + torch.arange(*rows, device=field.device)[:, None]
-    x = whole[..., 1].to(torch.int64) + torch.arange(width, device=field.device)
-    down, across = tap_weights(part[..., 0]), tap_weights(part[..., 1])
+    planes: Tensor, field: Tensor, spacing: int, origin: float, taps: Taps, red: tuple[int, int],
+    rows: tuple[int, int],
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """Read [4, h, w] at p + v(p) for a range of rows: the planes, and the share of the noise that is left."""
+    width = planes.shape[2]
+    # In steps of the mosaic's pixels: a cell moves as one.
+    shift = torch.floor(displacement(field, rows, width, spacing, origin) * float(2 * STEPS) + 0.5)
+    down, across = shift[..., 0].to(torch.int64), shift[..., 1].to(torch.int64)
+    y = torch.arange(*rows, device=field.device)[:, None] * PERIOD + down
+    x = torch.arange(width, device=field.device) * PERIOD + across
     inside = torch.ones_like(y, dtype=torch.bool)
-    for k in range(4):
-        inside &= (down[k] == 0.0) | ((y + k - 1 >= 0) & (y + k - 1 < height))
-        inside &= (across[k] == 0.0) | ((x + k - 1 >= 0) & (x + k - 1 < width))
-    total = planes.new_zeros(planes.shape[0], *y.shape)
-    for k, weight_y in enumerate(down):
-        line = torch.zeros_like(total)
-        for m, weight_x in enumerate(across):
-            found = planes[:, (y + k - 1).clamp(0, height - 1), (x + m - 1).clamp(0, width - 1)]
-            line = line + torch.where(weight_x == 0.0, 0.0, weight_x * found)
-        total = total + torch.where(weight_y == 0.0, 0.0, weight_y * line)
-    power = [(w[0] * w[0] + w[1] * w[1]) + (w[2] * w[2] + w[3] * w[3]) for w in (down, across)]
-    return torch.where(inside, total, 0.0), torch.where(inside, power[0] * power[1], 0.0)
+    found, shares = [], []
+    for (row, column), color in zip(sites(red), COLORS, strict=True):
+        value, share, exists = _read(planes, y + row * STEPS, x + column * STEPS, taps, red, color)
+        inside &= exists
+        found.append(value)
+        shares.append(share)
+    share = (((shares[0] + shares[1]) + shares[2]) + shares[3]) * 0.25
+    return torch.where(inside, torch.stack(found), 0.0), torch.where(inside, share, 0.0)
+
+
+def _read(
+    planes: Tensor, y: Tensor, x: Tensor, taps: Taps, red: tuple[int, int], color: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """One colour of the mosaic at (y, x), counted in steps; its share, and whether all samples exist."""
+    _, height, width = planes.shape
+    place = (y - red[0] * STEPS) % PERIOD, (x - red[1] * STEPS) % PERIOD
+    weights, count = taps.weights[color][place], taps.weights.shape[-1]
+    top, left = (torch.div(part, STEPS, rounding_mode="floor") - count + 1 for part in (y, x))
+    inside, lanes = torch.ones_like(y, dtype=torch.bool), []
+    for k, m in product(range(count), repeat=2):
+        lane = planes.new_zeros(y.shape)
+        for plane, (row, column) in enumerate(sites(red)):
+            at_y, at_x = ((top - row + 1) >> 1) + k, ((left - column + 1) >> 1) + m
+            weight = weights[..., plane, k, m]
+            there = (at_y >= 0) & (at_y < height) & (at_x >= 0) & (at_x < width)
+            inside &= there | (weight == 0.0)
+            sample = planes[plane, at_y.clamp(0, height - 1), at_x.clamp(0, width - 1)]
+            lane = lane + torch.where(weight == 0.0, 0.0, weight * sample)
+        lanes.append(lane)
+    value = lanes[0]
+    for lane in lanes[1:]:
+        value = value + lane
+    return value, taps.shares[color][place], inside
 
 
 def window_sum(values: Tensor, radius: int) -> Tensor:

@@ -67,15 +67,23 @@ def _mismatch(height: int, width: int, radius: int, view: bool = False, gpu: boo
     return AgreementCase(name, compute, 0.0, BOTH if gpu else ("cpu",))
 
 
-def _warp(height: int, width: int, view: bool = False, gpu: bool = True) -> AgreementCase:
+def _warp(
+    height: int,
+    width: int,
+    samples: int = 2,
+    red: tuple[int, int] = (0, 0),
+    view: bool = False,
+    gpu: bool = True,
+) -> AgreementCase:
     def compute(route: Route, device: torch.device) -> Mapping[str, Tensor]:
         b = _burst(height, width, device, view)
-        planes, share = merge.warp(b["frame"], b["field"], 5, 2.0, route=route)
+        taps = merge.mosaic_taps((0.5, 1.0, 0.7), (0.6, 1.0, 0.8), samples)
+        planes, share = merge.warp(b["frame"], b["field"], 5, 2.0, taps, red=red, route=route)
         rows = (height // 3, height // 3 + max(height // 2, 1))
-        band, _ = merge.warp(b["frame"][:3], b["field"], 5, 2.0, rows=rows, route=route)
+        band, _ = merge.warp(b["frame"], b["field"], 5, 2.0, taps, red=red, rows=rows, route=route)
         return {"planes": planes, "share": share, "band": band}
 
-    name = f"warp {height}x{width}{' view' if view else ''}"
+    name = f"warp {height}x{width}, {samples} samples, red {red}{' view' if view else ''}"
     return AgreementCase(name, compute, 0.0, BOTH if gpu else ("cpu",))
 
 
@@ -89,4 +97,6 @@ def cases() -> Iterator[AgreementCase]:
         yield _mismatch(5, size, 6, gpu=False)
         yield _warp(size, 7, gpu=size == 257)
         yield _warp(4, size, gpu=False)
+    for samples, red in ((1, (1, 1)), (2, (0, 1)), (3, (1, 0))):
+        yield _warp(17, 21, samples, red)
     yield from (_accumulate(63, 20, 3, view=True), _mismatch(63, 20, 1, view=True), _warp(20, 33, view=True))
