@@ -71,6 +71,32 @@ def test_a_shaken_burst_comes_near_the_mean_of_still_frames(
     assert 6 < float(exposure[inside].mean()) < 13
 
 
+@pytest.mark.parametrize("phase", ["RGGB", "BGGR", "GRBG", "GBRG"])
+def test_every_phase_of_the_mosaic_is_read_alike(
+    scene: Tensor, shoot: Shoot, decibels: Decibels, phase: str
+) -> None:
+    """A colour taken for another would err by tens of percent of a tinted scene."""
+    tinted = (scene * torch.tensor([1.0, 0.7, 0.4]).view(3, 1, 1))[:, :260, :260].contiguous()
+    shots = shoot(tinted, 200.0, frames=4, shake_px=5.0, phase=phase, seed=5)
+    planes, _ = shots.merge().result()
+    inside = (slice(8, -8), slice(8, -8))
+    assert decibels(planes, shots, inside) > decibels(shots.ideal(), shots, inside) - 0.6
+
+
+def test_a_frame_without_light_or_colour_can_be_merged_on() -> None:
+    """No ratio of colours is told by darkness, negative means or one lit plane: values stay finite."""
+    gain, sigma = torch.full((4,), 1e-3), torch.full((4,), 2e-3)
+    field = torch.full((4, 4, 2), 0.3)
+    for level in (0.0, -1e-3, 0.5):
+        planes = torch.zeros(4, 60, 60)
+        planes[0] = level
+        merge = Merge(Light(planes, gain, sigma))
+        merge.add(Light(planes.clone(), gain, sigma), field)
+        merged, exposure = merge.result()
+        torch.testing.assert_close(merged, planes, rtol=1e-4, atol=1e-6)
+        assert bool(exposure.isfinite().all()) and float(exposure[10:-10, 10:-10].min()) > 1.5
+
+
 @pytest.mark.parametrize("white_e", [pytest.param(400.0, marks=pytest.mark.slow), 60.0])
 def test_what_moves_leaves_no_ghost(scene: Tensor, shoot: Shoot, decibels: Decibels, white_e: float) -> None:
     shots = shoot(scene, white_e, frames=6, shake_px=6.0, motion="object", seed=6)
