@@ -89,8 +89,7 @@ def run_import(
     if kind == ".csv":
         profile = exchange.import_table(source, options.make, options.model)
     elif kind in ("darktable", ".json"):
-        table = exchange.find_darktable_table() if kind == "darktable" else source
-        profile = _import_darktable(table, examine(frames), options)
+        profile = _import_darktable(None if kind == "darktable" else source, examine(frames), options)
         warnings = (_DEMOSAICED,)
     else:
         profile = exchange.import_tags(examine([*given, *frames]))
@@ -99,8 +98,13 @@ def run_import(
     speaker.result(*describe_import(profile, options.output, warnings))
 
 
-def _import_darktable(table: Path, frames: list[FrameFacts], options: ExchangeOptions) -> SensorProfile:
-    """From a raw of the camera, which says its name and levels, or from what the user says."""
+def _import_darktable(
+    table: Path | None, frames: list[FrameFacts], options: ExchangeOptions
+) -> SensorProfile:
+    """From a raw of the camera, which says its name and levels, or from what the user says.
+
+    What is asked for is judged before the installed table is looked for, where none is given.
+    """
     from rawdiff.pipeline import calibration_exchange as exchange
 
     levels = _parse_levels(options.levels)
@@ -113,7 +117,7 @@ def _import_darktable(table: Path, frames: list[FrameFacts], options: ExchangeOp
             "which camera is meant, and what are its raw levels?",
             hint="add a raw of it, or --make, --model and --levels BLACK,WHITE",
         )
-    return exchange.import_darktable(table, make, model, levels)
+    return exchange.import_darktable(table or exchange.find_darktable_table(), make, model, levels)
 
 
 def run_export(
