@@ -21,6 +21,7 @@ from rawdiff.networks.weights import identity
 from rawdiff.physics.encoding import VarianceStabilised
 from rawdiff.raw.atomic import write_whole
 from rawdiff.recipes import mmse
+from rawdiff.recipes.border import inside, mirror_beyond, mirror_map
 
 INPUTS = ("planes", "gain", "sigma", "exposures")
 OUTPUT = "clean"
@@ -47,10 +48,10 @@ class MmseGraph(nn.Module):
         Returns:
             `[1, 4, h, w]`.
         """
-        encoding = VarianceStabilised(gain, sigma)
-        state = encoding.encode(planes, exposures)
-        estimate = self.network(state, 1 / torch.sqrt(exposures), encoding.floor(exposures))
-        clean = encoding.decode(estimate, exposures)
+        encoding, frames = VarianceStabilised(gain, sigma), mirror_map(exposures)
+        state = encoding.encode(mirror_beyond(planes[0])[None], frames)
+        estimate = self.network(state, 1 / torch.sqrt(frames), encoding.floor(frames))
+        clean = inside(encoding.decode(estimate, frames))
         return mmse.agree_with_light(clean[0], planes[0], mmse.BLOCK)[None]
 
 

@@ -25,6 +25,7 @@ from rawdiff.networks.weights import load_network
 from rawdiff.physics.encoding import VarianceStabilised
 from rawdiff.physics.exposure import PhotonSource, extend_exposure
 from rawdiff.recipes import mmse
+from rawdiff.recipes.border import inside, mirror_beyond, mirror_map
 from rawdiff.recipes.walk import Walk, Window, cut_map, visit_state
 
 WEIGHTS = Path(str(files("rawdiff") / "weights" / "exposure.safetensors"))
@@ -179,21 +180,22 @@ def denoise_with(
     if strength == 0:
         return planes.clone()
     began = torch.as_tensor(exposure, dtype=planes.dtype)
-    began = began.reshape(1, 1, *(began.shape or (1, 1)))
+    began = mirror_map(began.reshape(1, 1, *(began.shape or (1, 1))))
     figures = gain.view(1, 4, 1, 1), sigma.view(1, 4, 1, 1), began
     exposures = schedule(network.steps if walk.steps is None else walk.steps, choose_target(planes))
+    photograph = mirror_beyond(planes)
     with torch.inference_mode():
         stage = Stage.reach(*figures, began)
-        state = mmse.encode_frame(stage.encoding, planes, began)
+        state = mmse.encode_frame(stage.encoding, photograph, began)
         origin = stage.tell(state)
         for step, exposure_reached in enumerate(exposures[1:]):
             longer = Stage.reach(*figures, began + (exposure_reached - 1.0))
             photons = functools.partial(photon.reexpose, seed=walk.seed, stream=step)
             look = functools.partial(visit_state, network, stage.tell(state), walk.tile, origin=origin)
-            state = _expose_on(look, planes[None], stage, longer, photons)
+            state = _expose_on(look, photograph[None], stage, longer, photons)
             stage = longer
         look = functools.partial(visit_state, network, stage.tell(state), walk.tile, origin=origin)
-        clean = mmse.agree_with_light(_see(look, planes[None], stage)[0], planes)
+        clean = mmse.agree_with_light(inside(_see(look, photograph[None], stage)[0]), planes)
     return clean if strength == 1 else planes + strength * (clean - planes)
 
 

@@ -17,6 +17,7 @@ from rawdiff.diffusion.consistency import lowfreq
 from rawdiff.networks.stabilised import StabilisedDenoiser
 from rawdiff.networks.weights import load_network
 from rawdiff.physics.encoding import VarianceStabilised
+from rawdiff.recipes.border import inside, mirror_beyond, mirror_map
 
 WEIGHTS = Path(str(files("rawdiff") / "weights" / "mmse.safetensors"))
 
@@ -61,19 +62,19 @@ def denoise_with(
         return planes.clone()
     frames = torch.as_tensor(exposure, dtype=planes.dtype)
     # A single figure stays one: maps cost time.
-    frames = frames.reshape(1, 1, *(frames.shape or (1, 1)))
+    frames = mirror_map(frames.reshape(1, 1, *(frames.shape or (1, 1))))
     encoding = VarianceStabilised(gain.view(1, 4, 1, 1), sigma.view(1, 4, 1, 1))
-    clean = torch.empty_like(planes)
+    state = encode_frame(encoding, mirror_beyond(planes), frames)
+    clean = torch.empty_like(state[0])
 
     def write(rows: slice, estimate: Tensor) -> None:
         at = frames if frames.shape[-2] == 1 else frames[:, :, rows]
         clean[:, rows] = encoding.decode(estimate, at)[0]
 
     with torch.inference_mode():
-        state = encode_frame(encoding, planes, frames)
         network.in_strips(state, 1 / torch.sqrt(frames), encoding.floor(frames), write)
         del state
-        clean = agree_with_light(clean, planes)
+        clean = agree_with_light(inside(clean), planes)
     return clean if strength == 1 else planes + strength * (clean - planes)
 
 
