@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def train(
-    recipe: str = typer.Argument(..., help="Which network: mmse, exposure."),
+    recipe: str = typer.Argument(..., help="Which network: mmse, exposure, quadprior, wavelet."),
     photos: Path = typer.Option(..., "--photos", help="Folder of photographs, or a photographs.json."),
     out: Path = typer.Option(..., "-o", "--out", help="Folder of the run."),
     hours: float = typer.Option(8.0, "--hours", help="How long this sitting lasts at most."),

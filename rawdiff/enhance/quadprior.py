@@ -158,9 +158,10 @@ class QuadPrior:
         return PriorLight(self.network, gain[0], size)
 
     def _look(self, linear: Tensor, seed: int) -> Tensor:
-        """The gain for a picture, by what the generator draws of its features."""
-        drawn = generate(self.network, self.network.features(linear), seed, self.steps, self.samples)
-        return fit_gain(linear, drawn)
+        """The gain for a picture, by what the generator draws of its features and of its mirror image's."""
+        features = self.network.features(linear), self.network.features(linear.flip(-1))
+        drawn, mirrored = (generate(self.network, f, seed, self.steps, self.samples) for f in features)
+        return fit_gain(linear, (drawn + mirrored.flip(-1)) / 2)
 
 
 @functools.cache
