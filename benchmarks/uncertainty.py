@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rawdiff.pipeline.config import ProcessConfig
+from rawdiff.pipeline.recipe_choice import DARK
 from rawdiff.recipes.catalog import RECIPES, Recipe
 from rawdiff.recipes.spread import COVERAGES, SpreadModel, load_spread
 from rawdiff.report.denoise_cases import Condition, DarkFrame, conditions, draw_cases, expose
@@ -31,13 +31,19 @@ from rawdiff.train.spread import Errors, fit_spread, gather_errors
 
 CAMERAS = ("SonyA7S2", "NikonD850", "CanonEOS5D4", "CanonEOS700D")
 FIT_ISOS, TEST_ISOS = (400.0, 1600.0, 6400.0), (800.0, 1600.0, 3200.0)
-FIT_RATIOS, TEST_RATIOS = (10.0, 30.0, 100.0, 200.0, 400.0), (100.0, 250.0, 300.0)
+FIT_RATIOS = {
+    "mmse": (10.0, 30.0, 100.0, 200.0, 400.0),
+    "exposure": (50.0, 100.0, 200.0, 300.0, 400.0),  # the dark frames that it is chosen for
+}
+TEST_RATIOS = (100.0, 250.0, 300.0)
 WINDOW, REDUCE = 256, 2
 EVERY = 8
 """Of so many pixels one is kept: neighbours tell little more."""
 
 
-def training_frames(photographs: Sequence[Photograph], cache: Path) -> Iterator[DarkFrame]:
+def training_frames(
+    photographs: Sequence[Photograph], ratios: Sequence[float], cache: Path
+) -> Iterator[DarkFrame]:
     """Two windows of every training photograph, one of them softened, cameras and ratios in turn."""
     where = [condition for iso in FIT_ISOS for condition in conditions(CAMERAS, iso)]
     number = 0
@@ -54,7 +60,7 @@ def training_frames(photographs: Sequence[Photograph], cache: Path) -> Iterator[
             light = light[:, : light.shape[1] // 2 * 2, : light.shape[2] // 2 * 2]
             for turn in range(2):
                 condition = where[(number * 5 + turn * 7) % len(where)]
-                ratio = FIT_RATIOS[(number + 2 * turn) % len(FIT_RATIOS)]
+                ratio = ratios[(number + 2 * turn) % len(ratios)]
                 truth = mosaic(to_camera_rgb(light, condition.camera))
                 yield expose(truth, f"{photograph.name} {number}", "window", condition, ratio)
             number += 1
@@ -108,7 +114,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--photos", type=Path, required=True)
     learned_of = sorted(name for name, recipe in RECIPES.items() if recipe.errors is not None)
-    parser.add_argument("--recipe", choices=learned_of, default=ProcessConfig().recipe)
+    parser.add_argument("--recipe", choices=learned_of, default=DARK)
     parser.add_argument("--fit", action="store_true")
     parser.add_argument("--cache", type=Path, help="prepared scenes of a training run")
     parser.add_argument("--limit", type=int, default=0)
@@ -122,7 +128,7 @@ def main() -> None:
     if options.fit:
         training = [photograph for photograph in listed if not photograph.held_out]
         with tempfile.TemporaryDirectory() as beside:
-            frames = training_frames(training, options.cache or Path(beside))
+            frames = training_frames(training, FIT_RATIOS[recipe.name], options.cache or Path(beside))
             learned = [errors_of(recipe, frame, generator) for frame in frames]
         fit_spread(learned, recipe.name, weights).save(path)
         print(f"learned from {len(learned)} frames: {path}", flush=True)

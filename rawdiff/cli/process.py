@@ -13,6 +13,7 @@ from rawdiff.cli.console import Speaker, reporting_errors
 from rawdiff.enhance.catalog import ENHANCERS, load_enhancer
 from rawdiff.errors import ConfigurationError
 from rawdiff.pipeline.config import (
+    AUTO,
     BurstMode,
     Demosaic,
     DngEncoding,
@@ -37,8 +38,12 @@ def process(
     inputs: Annotated[list[str], typer.Argument(metavar="INPUT...", help="Raw files, folders, or patterns.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the results.")],
     recipe: Annotated[
-        str, typer.Option(help="How to denoise; see `rawdiff recipes`.", rich_help_panel=_DENOISE)
-    ] = "mmse",
+        str,
+        typer.Option(
+            help="How to denoise; see `rawdiff recipes`. auto: exposure for dark single frames, else mmse.",
+            rich_help_panel=_DENOISE,
+        ),
+    ] = AUTO,
     strength: Annotated[
         float, typer.Option(help="0 leaves the noise, 1 removes it.", rich_help_panel=_DENOISE)
     ] = 1.0,
@@ -117,7 +122,8 @@ def process(
     """Make clean pictures and clean DNGs of raw files."""
     speaker = Speaker(as_json)
     with reporting_errors(speaker, debug):
-        find_recipe(recipe)
+        if recipe != AUTO:
+            find_recipe(recipe)
         if enhance != "none":
             load_enhancer(enhance)
         if device not in ("auto", "cpu", "cuda"):

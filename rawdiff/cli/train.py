@@ -24,6 +24,9 @@ def train(
     hours: float = typer.Option(8.0, "--hours", help="How long this sitting lasts at most."),
     resume: bool = typer.Option(False, "--resume", help="Go on from the folder's last saved state."),
     cooldown: int = typer.Option(0, "--cooldown", help="Finish: the rate falls to zero in this many steps."),
+    learning_rate: float = typer.Option(
+        0.0, "--learning-rate", help="The highest; 0 for the recipe's own, less to refine trained weights."
+    ),
     seed: int = typer.Option(1, "--seed", help="Of the weights and of everything drawn."),
     batch: int = typer.Option(0, "--batch", help="Samples a step; 0 for the recipe's own."),
     side: int = typer.Option(0, "--side", help="Their side in pixels; 0 for the recipe's own."),
@@ -51,12 +54,13 @@ def train(
     from rawdiff.train.tasks import find_task
 
     with reporting_errors(Speaker(as_json), debug):
-        if hours <= 0 or min(cooldown, threads, batch, side) < 0:
+        if hours <= 0 or min(cooldown, threads, batch, side, learning_rate) < 0:
             raise ConfigurationError("hours must be above 0, the other numbers at least 0")
         if threads:
             torch.set_num_threads(threads)
         plan = find_task(recipe).plan
         plan = replace(plan, seed=seed, batch=batch or plan.batch, side=side or plan.side)
+        plan = replace(plan, learning_rate=learning_rate or plan.learning_rate)
         plan = replace(plan, options=tuple(_option(word) for word in option))
         if blocks:
             plan = replace(plan, blocks=_blocks(blocks, len(plan.widths)))
@@ -79,6 +83,7 @@ def train(
 
         run.go(hours, report=tell)
         words = _command(recipe, photos, out, hours, resume, cooldown, plan)
+        words += [f"--learning-rate {learning_rate:g}"] * bool(learning_rate)
         words += [f"--blocks {blocks}"] * bool(blocks) + [f"--leave-out {leave_out}"] * bool(leave_out)
         words += [] if start_from is None else [f"--start-from {start_from.name}"]
         write_card(run, photographs, " ".join(words))

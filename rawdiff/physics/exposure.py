@@ -26,6 +26,11 @@ def seeded_photons(seed: int) -> PhotonSource:
     return draw
 
 
+def expected_photons(mean: Tensor) -> Tensor:
+    """The source that draws nothing: as many photons as are expected."""
+    return mean
+
+
 def photon_map(state: Tensor, exposure: Tensor | float, ratio: Tensor | float, gain: Tensor) -> Tensor:
     """Electrons that the state stands for: P = Z r / (R g).
 
@@ -47,7 +52,7 @@ def extend_exposure(
     gain: Tensor,
     photons: PhotonSource,
 ) -> Tensor:
-    """Draw the state at exposure `target`: the photograph's own light, and photons of the estimate.
+    """The state at exposure `target`: the photograph's own light, and photons of the estimate.
 
     Z_s = (r_0 Z_0 + g R N) / r_s,  N ~ Poisson(clip(F, 0, 1) (r_s - r_0) / (R g)).
 

@@ -18,6 +18,9 @@ DngEncoding = Literal["u16", "f16-deflate", "jxl"]
 
 _NOT_IN_THE_RESULT = frozenset({"tile", "max_memory_bytes", "timeout_s"})
 
+AUTO = "auto"
+"""In place of a recipe's name: whichever suits the photograph."""
+
 FORMATS: tuple[Format, ...] = get_args(Format)
 UNCERTAINTY_SUFFIX = "-uncertainty.tif"
 SUFFIXES: dict[Format, str] = {"jpeg": ".jpg", "tiff": ".tif", "dng": ".dng", "linear-dng": "-linear.dng"}
@@ -31,7 +34,7 @@ class ProcessConfig:
         ConfigurationError: a value outside its range.
     """
 
-    recipe: str = "mmse"
+    recipe: str = AUTO
     strength: float = 1.0
     seed: int = 0
     steps: int | None = None

@@ -57,9 +57,8 @@ def denoise_frame(
     size = recipe.tile(height // 2, width // 2) if tile is None else tile
     if recipe.walking is not None:
         packed = _pack(frame, (slice(height // 2), slice(width // 2)))
-        clean = recipe.walking(packed, gain, sigma, exposure, strength, replace(walk, tile=size))
-        if on_fraction is not None:
-            on_fraction(1.0)
+        told = replace(walk, tile=size, on_fraction=on_fraction)
+        clean = recipe.walking(packed, gain, sigma, exposure, strength, told)
         return mosaic_kernel.unpack(clean.contiguous(), frame.phase)
     result = torch.empty((height, width), dtype=torch.float32)
     tiles = list(plan_tiles(height // 2, width // 2, size, recipe.halo, recipe.align))

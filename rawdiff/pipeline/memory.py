@@ -41,7 +41,13 @@ def fit_tile(shape: tuple[int, int], recipe: Recipe, config: ProcessConfig) -> t
         raise ConfigurationError(
             f"a frame of {pixels / 1e6:.0f} MP needs about {needed / 1e9:.1f} GB with these outputs,"
             f" more than the {config.max_memory_bytes / 1e9:.1f} GB allowed",
-            hint="ask for one format at a time, or allow more",
+            hint=_ease(recipe, writing < needed),
         )
     fitting = recipe.tile(*packed, int((config.max_memory_bytes - held) / recipe.bytes_per_cell))
     return fitting if asked is None else (min(asked[0], fitting[0]), min(asked[1], fitting[1]))
+
+
+def _ease(recipe: Recipe, denoising_is_most: bool) -> str:
+    if denoising_is_most and recipe.bytes_of_state:
+        return f"--recipe mmse: '{recipe.name}' holds states of the whole frame; or allow more"
+    return "ask for one format at a time, or allow more"

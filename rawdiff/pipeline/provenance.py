@@ -20,7 +20,7 @@ from rawdiff.raw.frame import Source
 from rawdiff.recipes.catalog import Recipe
 
 
-def describe_run(config: ProcessConfig, recipe: Recipe, device: str) -> dict[str, Any]:
+def describe_run(config: ProcessConfig, device: str) -> dict[str, Any]:
     """Versions and choices, the same for every photograph of a run."""
     return {
         "rawdiff": __version__,
@@ -28,8 +28,17 @@ def describe_run(config: ProcessConfig, recipe: Recipe, device: str) -> dict[str
         "torch": torch.__version__,
         "numpy": np.__version__,
         "device": device,
-        "recipe": {"name": recipe.name, "citation": recipe.citation, "weights": recipe.weights_identity()},
         "configuration": config.as_record(),
+    }
+
+
+def describe_recipe(recipe: Recipe, reason: str) -> dict[str, Any]:
+    """The recipe used, by its weights, and why it was taken."""
+    return {
+        "name": recipe.name,
+        "citation": recipe.citation,
+        "weights": recipe.weights_identity(),
+        "reason": reason,
     }
 
 

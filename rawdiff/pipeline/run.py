@@ -31,11 +31,18 @@ from rawdiff.pipeline.outputs import (
     write_uncertainty,
 )
 from rawdiff.pipeline.profile_maps import apply_profile_maps
-from rawdiff.pipeline.provenance import describe_noise, describe_run, describe_source, write_record
+from rawdiff.pipeline.provenance import (
+    describe_noise,
+    describe_recipe,
+    describe_run,
+    describe_source,
+    write_record,
+)
+from rawdiff.pipeline.recipe_choice import check_recipe, choose_recipe
 from rawdiff.raw.frame import LinearFrame, RawFrame, plane_sites
 from rawdiff.raw.image import ExposureMap
 from rawdiff.raw.ingest import read_raw
-from rawdiff.recipes.catalog import RECIPES, Recipe, find_recipe
+from rawdiff.recipes.catalog import Recipe
 from rawdiff.recipes.spread import load_spread
 from rawdiff.recipes.walk import Walk
 
@@ -74,9 +81,8 @@ def process_item(
     Raises:
         RawdiffError: the file cannot be used, a choice does not fit it, or a stage failed.
     """
-    recipe = find_recipe(config.recipe)
-    _check_choices(recipe, config)
-    record = describe_run(config, recipe, str(choose_device(config.device)))
+    check_recipe(config)
+    record = describe_run(config, str(choose_device(config.device)))
     listen(Event("stage", stem, "reading", {"fraction": 0.0}))
     if len(frames) > 1:
         merged = merge_files(frames, config, stem, listen)
@@ -85,8 +91,8 @@ def process_item(
             refuse_existing(folder, reference, config)
         chosen, record["inputs"] = merged.noise, merged.record
         place = Destination(folder, reference, overwrite, listen, on_output, stem, record)
-        denoised = _denoise(merged.frame, chosen, merged.exposure, recipe, config, place)
-        record["applied"] = _write_mosaic(denoised, merged.frame, chosen, recipe, config, place)
+        denoised = _denoise(merged.frame, chosen, merged.exposure, config, place)
+        record["applied"] = _write_mosaic(denoised, merged.frame, chosen, config, place)
         if report_burst is not None:
             residual = record["applied"]["residual_noise_profile"]
             report_burst(merged, denoised.clean, residual, config, place)
@@ -107,34 +113,21 @@ def process_item(
             if check.words:
                 listen(Event("warning", stem, check.words))
             frame, corrections = correct_frame(frame, chosen.model)
-            denoised = _denoise(frame, chosen, ExposureMap(), recipe, config, place)
+            denoised = _denoise(frame, chosen, ExposureMap(), config, place)
             frame = frame.without_pixels()
-            applied = _write_mosaic(denoised, frame, chosen, recipe, config, place)
+            applied = _write_mosaic(denoised, frame, chosen, config, place)
             record["applied"] = {"profile_maps": asdict(maps), **asdict(corrections), **applied}
     path = folder / f"{place.stem}.json"
     write_record(path, record, overwrite)
     place.announce("provenance", path)
 
 
-def _check_choices(recipe: Recipe, config: ProcessConfig) -> None:
-    """Refuse options that the recipe does not have."""
-    for name, given in (("steps", config.steps), ("samples", config.samples)):
-        if given is not None and recipe.walking is None:
-            raise ConfigurationError(
-                f"the recipe '{recipe.name}' takes no {name}", hint=f"leave out --{name}"
-            )
-    if config.uncertainty and recipe.errors is None:
-        known = ", ".join(sorted(name for name, other in RECIPES.items() if other.errors is not None))
-        raise ConfigurationError(
-            f"how sure the recipe '{recipe.name}' is was never learned", hint=f"--recipe {known}"
-        )
-
-
 @dataclass(frozen=True, eq=False)
 class _Denoised:
-    """A clean mosaic, the exposure it had, and where asked for the deviation of its error, all `[H, W]`."""
+    """A clean mosaic, the recipe, the exposure it had, and where asked for the deviation of its error."""
 
     clean: torch.Tensor
+    recipe: Recipe
     exposure: ExposureMap
     deviation_e: torch.Tensor | None
 
@@ -143,13 +136,16 @@ def _denoise(
     frame: RawFrame,
     chosen: ChosenNoise,
     exposure: ExposureMap,
-    recipe: Recipe,
     config: ProcessConfig,
     place: Destination,
 ) -> _Denoised:
+    found = choose_recipe(config, frame, chosen.model, exposure.mean())
+    recipe = found.recipe
+    place.provenance["recipe"] = describe_recipe(recipe, found.reason)
     place.provenance["noise"] = describe_noise(chosen.model, chosen.origin, chosen.considered)
     tile = fit_tile(frame.shape, recipe, config)
-    place.listen(Event("progress", place.subject, f"noise model: {chosen.origin}", {"fraction": _READY}))
+    words = f"noise model: {chosen.origin}; recipe: {recipe.name} ({found.reason})"
+    place.listen(Event("progress", place.subject, words, {"fraction": _READY}))
     clean = denoise_frame(
         frame,
         chosen.model,
@@ -168,19 +164,18 @@ def _denoise(
         )
     # What the strips left in the heap would be missing when the outputs are written.
     release_allocator()
-    return _Denoised(clean, exposure, deviation)
+    return _Denoised(clean, recipe, exposure, deviation)
 
 
 def _write_mosaic(
     denoised: _Denoised,
     frame: RawFrame,
     chosen: ChosenNoise,
-    recipe: Recipe,
     config: ProcessConfig,
     place: Destination,
 ) -> dict[str, Any]:
     place.stage("developing", _READY + _DENOISE)
-    clean, exposures = denoised.clean, denoised.exposure.mean()
+    clean, recipe, exposures = denoised.clean, denoised.recipe, denoised.exposure.mean()
     residual = residual_profile(chosen.model, frame.levels, frame.phase, recipe, config.strength, exposures)
     developed = develop_mosaic(clean, frame, config)
     if "dng" in config.formats:

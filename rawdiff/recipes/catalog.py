@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from rawdiff.errors import ConfigurationError
-from rawdiff.recipes import mmse, sigma_map, wavelet_shrink
+from rawdiff.recipes import exposure, mmse, sigma_map, wavelet_shrink
 from rawdiff.recipes.walk import Walk
 from rawdiff.tiles import divide
 
@@ -77,6 +77,21 @@ RECIPES: dict[str, Recipe] = {
             bytes_of_strips=380e6,
             weights=mmse.WEIGHTS,
             errors=mmse.WEIGHTS.with_name("mmse-errors.json"),
+        ),
+        Recipe(
+            name="exposure",
+            title="the exposure diffusion: photons are added in steps, the photograph judged again; --steps",
+            citation="Wang et al., ExposureDiffusion, ICCV 2023; model card: rawdiff/weights/exposure.md",
+            denoise=exposure.denoise,
+            walking=exposure.denoise,
+            halo=mmse.HALO - mmse.BLOCK,
+            align=mmse.ALIGN,
+            cells=1 << 22,
+            bytes_per_cell=150.0,
+            bytes_of_strips=380e6,
+            bytes_of_state=24.0,
+            weights=exposure.WEIGHTS,
+            errors=exposure.WEIGHTS.with_name("exposure-errors.json"),
         ),
         Recipe(
             name="sigma-map",

@@ -3,21 +3,21 @@
 At each step the network estimates the light, photons of that estimate are added to the photograph's own,
 and the state of the longer exposure is judged again (Wang et al., "ExposureDiffusion", ICCV 2023). No
 reference is consulted, ratios are real numbers, values below black are kept, and a merged burst starts at
-the exposure it has, pixel by pixel.
+the exposure it has, pixel by pixel. As many photons are added as are expected: draws, which the publication
+adds in use too, are noise that the next step must see through (the model card has what they cost).
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
 import torch
-from rawdiff_kernels import photon
 from torch import Tensor, nn
 
+from rawdiff.diffusion.sampler import sample_mean
 from rawdiff.networks.condition import Origin
 from rawdiff.networks.exposure import ExposureNetwork
 from rawdiff.networks.residual import AdaptiveResidual
@@ -26,7 +26,8 @@ from rawdiff.physics.encoding import VarianceStabilised
 from rawdiff.physics.exposure import PhotonSource, extend_exposure
 from rawdiff.recipes import mmse
 from rawdiff.recipes.border import inside, mirror_beyond, mirror_map
-from rawdiff.recipes.walk import Walk, Window, cut_map, visit_state
+from rawdiff.recipes.stage import Stage, expose_on, photons_of, see_light
+from rawdiff.recipes.walk import Walk, visit_state
 
 WEIGHTS = Path(str(files("rawdiff") / "weights" / "exposure.safetensors"))
 
@@ -117,43 +118,6 @@ def denoise(
     return denoise_with(network(), planes, gain, sigma, exposure, strength, walk)
 
 
-@dataclass(frozen=True)
-class Stage:
-    """The process at one exposure, all figures numbers or maps of the frame.
-
-    Attributes:
-        encoding: of a state there.
-        began: effective exposures of the photograph, `[1, 1, 1 or h, 1 or w]`.
-        at: those of the stage, of such a shape too.
-    """
-
-    encoding: VarianceStabilised
-    began: Tensor
-    at: Tensor
-
-    @classmethod
-    def reach(cls, gain: Tensor, sigma: Tensor, began: Tensor, at: Tensor) -> Stage:
-        """The stage at `at`: read noise came once, with the photograph, and is diluted by more light."""
-        return cls(VarianceStabilised(gain, sigma * torch.sqrt(began / at)), began, at)
-
-    def cut(self, window: Window) -> Stage:
-        """The stage in a window of the frame."""
-        encoding = VarianceStabilised(self.encoding.gain, cut_map(self.encoding.sigma, window))
-        return Stage(encoding, cut_map(self.began, window), cut_map(self.at, window))
-
-    def encode(self, light: Tensor) -> Tensor:
-        """State of light `[1, 4, h, w]`."""
-        return self.encoding.encode(light, self.at)
-
-    def decode(self, answer: Tensor) -> Tensor:
-        """Light of what the network answers."""
-        return self.encoding.decode(answer, self.at)
-
-    def tell(self, state: Tensor) -> Origin:
-        """What the network is told of a state."""
-        return Origin(state, 1 / torch.sqrt(self.at), self.encoding.floor(self.at))
-
-
 def denoise_with(
     network: ExposureNetwork,
     planes: Tensor,
@@ -165,8 +129,8 @@ def denoise_with(
 ) -> Tensor:
     """Denoise packed raw `[4, h, w]` with a given network; the whole frame is one state.
 
-    Photons are drawn by their place in the frame (`rawdiff_kernels.photon`), so neither tiles nor threads
-    show. The means of blocks are those of the light measured (`mmse.agree_with_light`).
+    Drawn photons are numbered by their place in the frame (`rawdiff_kernels.photon`), so neither tiles nor
+    threads show. The means of blocks are those of the light measured (`mmse.agree_with_light`).
 
     Args:
         network: of the exposure process.
@@ -175,68 +139,51 @@ def denoise_with(
         sigma: standard deviation in the dark of one frame, `[4]`.
         exposure: effective exposures, a number or `[h, w]`.
         strength: from 0 (the input) to 1 (the estimate), linear in light.
-        walk: steps (1 adds no photons; those the network was trained with unless given), seed and cut.
+        walk: steps (1 adds no photons; those the network was trained with unless given), seed and cut; with
+            `samples`, the mean of as many walks of drawn photons in place of one of expected ones.
     """
     if strength == 0:
         return planes.clone()
     began = torch.as_tensor(exposure, dtype=planes.dtype)
     began = mirror_map(began.reshape(1, 1, *(began.shape or (1, 1))))
-    figures = gain.view(1, 4, 1, 1), sigma.view(1, 4, 1, 1), began
+    start = Stage.begin(gain.view(1, 4, 1, 1), sigma.view(1, 4, 1, 1), began)
+    photograph = mirror_beyond(planes)[None]
     exposures = schedule(network.steps if walk.steps is None else walk.steps, choose_target(planes))
-    photograph = mirror_beyond(planes)
     with torch.inference_mode():
-        stage = Stage.reach(*figures, began)
-        state = mmse.encode_frame(stage.encoding, photograph, began)
-        origin = stage.tell(state)
-        for step, exposure_reached in enumerate(exposures[1:]):
-            longer = Stage.reach(*figures, began + (exposure_reached - 1.0))
-            photons = functools.partial(photon.reexpose, seed=walk.seed, stream=step)
-            look = functools.partial(visit_state, network, stage.tell(state), walk.tile, origin=origin)
-            state = _expose_on(look, photograph[None], stage, longer, photons)
-            stage = longer
-        look = functools.partial(visit_state, network, stage.tell(state), walk.tile, origin=origin)
-        clean = mmse.agree_with_light(inside(_see(look, photograph[None], stage)[0]), planes)
+        told = network, photograph, start, exposures, walk
+        if walk.samples is None or walk.samples == 1:
+            light = _walk(*told, None if walk.samples is None else 0)
+        else:
+            light, _ = sample_mean(lambda number: _walk(*told, number), walk.samples)
+        clean = mmse.agree_with_light(inside(light[0]), planes)
     return clean if strength == 1 else planes + strength * (clean - planes)
 
 
-def _expose_on(
-    look: Callable[..., None],
+def _walk(
+    network: ExposureNetwork,
     photograph: Tensor,
-    stage: Stage,
-    longer: Stage,
-    photons: Callable[..., Tensor],
+    start: Stage,
+    exposures: Sequence[float],
+    walk: Walk,
+    number: int | None,
 ) -> Tensor:
-    """The state at a longer exposure: the photograph's own light, and photons of what the network sees.
+    """Walk from a photograph `[1, 4, h, w]` to the light seen at the last exposure.
 
-    A window at a time, from the network's answer to the next state: nothing between is of the frame's size.
+    `number` is which of the walks of this seed, whose photons are drawn; None adds those that are expected.
     """
-    state = torch.empty_like(photograph)
-
-    def expose(window: Window, answer: Tensor) -> None:
-        here, after = stage.cut(window), longer.cut(window)
-        exposed = photons(
-            photograph[(..., *window)],
-            here.decode(answer),
-            after.at,
-            1 / after.encoding.gain,
-            start=here.began,
-            origin=(window[0].start, window[1].start),
-        )
-        state[(..., *window)] = after.encode(exposed)
-
-    look(read=AdaptiveResidual.mixed, write=expose)
+    stage, state = start, mmse.encode_frame(start.encoding, photograph[0], start.at)
+    origin = start.tell(state)
+    rounds = len(exposures) * (walk.samples or 1)
+    for step, longer in enumerate([*exposures[1:], None]):
+        look = functools.partial(visit_state, network, stage.tell(state), walk.tile, origin=origin)
+        if longer is None:
+            state = see_light(look, photograph, stage)
+        else:
+            after = start.expose(longer)
+            state = expose_on(look, photograph, stage, after, photons_of(walk.seed, step, number))
+            stage = after
+        walk.tell(((number or 0) * len(exposures) + step + 1) / rounds)
     return state
-
-
-def _see(look: Callable[..., None], photograph: Tensor, stage: Stage) -> Tensor:
-    """The light that the network sees in the last state."""
-    clean = torch.empty_like(photograph)
-
-    def keep(window: Window, answer: Tensor) -> None:
-        clean[(..., *window)] = stage.cut(window).decode(answer)
-
-    look(read=AdaptiveResidual.mixed, write=keep)
-    return clean
 
 
 @functools.cache

@@ -9,6 +9,8 @@ away.
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from torch import Tensor
 
@@ -76,11 +78,19 @@ def draw_sample(
     noise = 1 / torch.sqrt(frames)
     top = float(noise.max())
     times = geometric_sigmas(STEPS if walk.steps is None else walk.steps, _LAST_SHARE * top, top)
+    told = as_denoiser(network, encoding.floor(frames), walk.tile)
+    walks, done = walk.samples or SAMPLES, itertools.count(1)
+
+    def counted(x: Tensor, sigma: Tensor) -> Tensor:
+        estimate = told(x, sigma)
+        walk.tell((number + next(done) / (len(times) - 1)) / walks)
+        return estimate
+
     state = sample(
         encoding.encode(planes, frames),
         times,
         SigmaMap(noise),
-        as_denoiser(network, encoding.floor(frames), walk.tile),
+        counted,
         seeded_noise(walk.seed * 65_537 + number),
     )
     return mmse.agree_with_light(encoding.decode(state, frames), planes)

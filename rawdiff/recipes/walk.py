@@ -23,16 +23,23 @@ class Walk:
 
     Attributes:
         steps: evaluations of the network in one walk; the recipe's own number where None.
-        samples: walks whose mean is taken; the recipe's own number where None.
+        samples: walks whose mean is taken; the recipe's own choice where None.
         seed: of everything that is drawn.
         tile: rows and columns, in packed pixels, in which the network is evaluated at every step; whole
             where None.
+        on_fraction: told after every step how much is done, from 0 to 1.
     """
 
     steps: int | None = None
     samples: int | None = None
     seed: int = 0
     tile: tuple[int, int] | None = None
+    on_fraction: Callable[[float], None] | None = None
+
+    def tell(self, fraction: float) -> None:
+        """Tell whoever asked how much is done."""
+        if self.on_fraction is not None:
+            self.on_fraction(fraction)
 
 
 def estimate_state(

@@ -2,7 +2,8 @@
 
 The chain is rolled out with the network's own estimates, photons drawn straight through, and every step is
 judged against the light; gradients pass through all of it (Wang et al., ICCV 2023, sections 3.2 and 3.4).
-The published loop scales each estimate by its ground truth; this one never sees it.
+The published loop scales each estimate by its ground truth; this one never sees it. Most trajectories add the
+photons that are expected, as the recipe does; the others draw them, as its samples do.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from rawdiff.train.loss import light_loss, relative
 from rawdiff.train.synthesis import Batch
 
 _AUXILIARY = 0.5
+_DRAWN_SHARE = 0.25
 
 
 def draw_schedule(steps: int, ratio: Tensor, generator: torch.Generator) -> list[Tensor | float]:
@@ -42,8 +44,10 @@ def exposure_loss(
         The weighted mean over steps, and the last step's mean error in noise variances of the photograph.
     """
 
+    drawn = torch.rand(batch.noisy.shape[0], 1, 1, 1, generator=generator) < _DRAWN_SHARE
+
     def photons(mean: Tensor) -> Tensor:
-        return torch.poisson(mean, generator=generator)
+        return torch.where(drawn, torch.poisson(mean, generator=generator), mean)
 
     exposures = draw_schedule(network.steps, batch.ratio, generator)
     answers = roll_out(network, batch.noisy, batch.gain, batch.sigma, batch.exposures, exposures, photons)

@@ -50,7 +50,8 @@ def test_every_format_comes_out_whole_with_its_provenance(shots: Path, tmp_path:
     with Image.open(tmp_path / "frame_001.jpg") as picture:
         assert picture.size == (240, 160)
     record = json.loads((tmp_path / "frame_001.json").read_text())
-    assert record["configuration"]["recipe"] == record["recipe"]["name"]
+    assert record["configuration"]["recipe"] == "auto"
+    assert record["recipe"]["name"] == "exposure" and "electrons" in record["recipe"]["reason"]
     assert record["inputs"][0]["file"] == "frame_001.dng" and len(record["inputs"][0]["sha256"]) == 64
     clean, dark = read_raw(tmp_path / "frame_001.dng"), read_raw(frame)
     assert isinstance(clean, RawFrame) and isinstance(dark, RawFrame)

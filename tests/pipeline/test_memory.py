@@ -35,3 +35,11 @@ def test_enhancement_takes_memory_of_its_own() -> None:
     assert fit_tile((3000, 4000), MMSE, replace(enhanced, enhance=None)) is not None
     with pytest.raises(ConfigurationError, match=r"needs about 1\.4 GB"):
         fit_tile((3000, 4000), MMSE, enhanced)
+
+
+def test_a_recipe_with_states_of_the_whole_frame_names_one_without() -> None:
+    walking = RECIPES["exposure"]
+    with pytest.raises(ConfigurationError) as refused:
+        fit_tile((8660, 11544), walking, ProcessConfig(max_memory_bytes=2_000_000_000))
+    assert "--recipe mmse" in (refused.value.hint or "")
+    fit_tile((8660, 11544), MMSE, ProcessConfig(max_memory_bytes=2_000_000_000))

@@ -102,3 +102,10 @@ def test_an_exposure_map_is_a_noise_map_and_is_cut_with_the_tiles() -> None:
     assert torch.allclose(whole, network(state, sigma, floor), atol=2e-5)
     pieced = as_denoiser(network, floor, (32, 48))(state[0], sigma[0, 0])
     assert torch.allclose(pieced, whole[0], atol=2e-5)
+
+
+def test_progress_is_told_after_every_evaluation() -> None:
+    planes = 0.02 + 0.01 * torch.rand(4, 16, 16, generator=torch.Generator().manual_seed(1))
+    heard = list[float]()
+    sigma_map.denoise(planes, GAIN, SIGMA, 1.0, 1.0, Walk(2, 2, on_fraction=heard.append))
+    assert heard == pytest.approx([0.25, 0.5, 0.75, 1.0])
