@@ -60,7 +60,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--megapixels", type=float, nargs="+", default=[12.0])
     parser.add_argument("--frames", type=int, nargs="+", default=[8])
-    parser.add_argument("--recipe", default="wavelet-shrink")
+    parser.add_argument("--recipe", default="auto")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--plot", type=Path)

@@ -102,7 +102,7 @@ def main() -> None:
     """Measure, print a table, write JSON if asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--megapixels", type=float, nargs="+", default=[12.0])
-    parser.add_argument("--recipe", default="mmse")
+    parser.add_argument("--recipe", default="auto")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--max-memory", default=None)
     parser.add_argument("--format", default="jpeg")

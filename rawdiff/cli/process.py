@@ -25,8 +25,8 @@ from rawdiff.pipeline.config import (
 )
 from rawdiff.pipeline.device import settle_machine
 from rawdiff.pipeline.events import Event
+from rawdiff.pipeline.recipe_choice import check_recipe
 from rawdiff.pipeline.run import BurstReporter
-from rawdiff.recipes.catalog import find_recipe
 
 _INPUT = "Input"
 _LOOK = "Look"
@@ -122,8 +122,6 @@ def process(
     """Make clean pictures and clean DNGs of raw files."""
     speaker = Speaker(as_json)
     with reporting_errors(speaker, debug):
-        if recipe != AUTO:
-            find_recipe(recipe)
         if enhance != "none":
             load_enhancer(enhance)
         if device not in ("auto", "cpu", "cuda"):
@@ -155,6 +153,7 @@ def process(
             sidecar=sidecar,
             timeout_s=timeout,
         )
+        check_recipe(config)
         settle_machine(config, threads)
         items = plan_items(find_inputs(inputs), burst, reference)
         check_names(items)

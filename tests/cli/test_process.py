@@ -91,10 +91,12 @@ def test_only_what_a_recipe_has_may_be_asked_of_it(shots: Path, tmp_path: Path) 
         ("mmse", ("--samples", 2)),
         ("mmse", ("--steps", 2)),
         ("sigma-map", "--uncertainty"),
+        ("auto", ("--samples", 2)),
     ):
         extra = option if isinstance(option, tuple) else (option,)
         result = invoke("process", frame, "-o", tmp_path, "--recipe", recipe, *extra)
         assert result.exit_code == 2, result.output
+        assert "done" not in result.output  # said once, before a file is begun
     walk = ("--recipe", "sigma-map", "--steps", 2, "--samples", 2, "--seed", 3)
     assert invoke("process", frame, "-o", tmp_path, *walk).exit_code == 0
 
