@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import torch
 from rawdiff_kernels import merge as merge_kernel
+from scipy.ndimage import distance_transform_edt
 from scipy.special import chdtri
 from torch import Tensor
 from torch.nn.functional import max_pool2d
@@ -28,9 +29,13 @@ _AROUND = _WIDE_RADIUS // 2
 HALO = 2 * _WIDE_RADIUS + _AROUND + _FINE_RADIUS + 1
 """Rows beyond a row that judge it: the window of a difference, that of its light, the alarm's reach, and the
 small window, which asks for the alarms around it."""
+_LONGER = 1.05
+"""Exposure from which a frame clips where the reference does not."""
 BAND = 256
 """Rows of cells that are worked on at a time."""
 _PLANES = 4
+_UNSEEN = 1e-4
+"""Weight of a cell that the base clips: the first frame that sees it takes it."""
 _LEAST_RATIO = 1 / 16
 """Of a colour's mean light to the brightest's, where weights are chosen."""
 _MISREGISTRATION_PX = 0.04
@@ -62,31 +67,42 @@ class Light:
 
 
 class Merge:
-    """The burst so far. The reference comes first; frames are added one at a time and not kept."""
+    """The burst so far. The base comes first; frames are added one at a time and not kept."""
 
-    def __init__(self, reference: Light, band: int = BAND) -> None:
-        """Begin with the reference; `band` rows of cells are worked on at a time, and do not show."""
+    def __init__(self, reference: Light, band: int = BAND, base: Light | None = None) -> None:
+        """Begin with the base, the frame that the others are laid on.
+
+        Args:
+            reference: in whose light everything is counted.
+            band: rows of cells that are worked on at a time; they do not show.
+            base: a longer frame, whose many photons then need no interpolation; the reference unless given.
+        """
         self._reference_gain, self._reference_sigma = reference.gain, reference.sigma
-        self._total = reference.planes.clone()
-        self._weight = torch.ones_like(self._total[0])
-        self._square = torch.ones_like(self._weight)
+        base = reference if base is None else base
+        self._begun = torch.full(base.planes.shape[1:], base.exposure)
+        if base.exposure >= _LONGER:
+            self._begun[base.usable()[0].isnan()] = _UNSEEN
+        seen = self._begun > _UNSEEN
+        self._total = torch.where(seen, base.planes, base.planes * (_UNSEEN / base.exposure))
+        self._weight = self._begun.clone()
+        self._square = torch.where(seen, self._begun, _UNSEEN**2)
         self._sums = (self._total, self._weight, self._square)
         self._taps, self._red = _choose_taps(reference), plane_sites(reference.phase)[0]
         self._band, self._added = band, 0.0
 
     def add(self, frame: Light, vectors: Tensor) -> float:
-        """Add a frame that `vectors` lay on the reference, band by band; return the share that was trusted.
+        """Add a frame that `vectors` lay on the base, band by band; return the share that was trusted.
 
         A band has the bits of the whole: what judges a row reaches `HALO` rows beyond it, and of the rows
         above a band the estimate is kept as it was before this frame was added to them.
 
         Args:
-            frame: of the reference's size.
+            frame: of the base's size.
             vectors: `[Ty, Tx, 2]` packed pixels, as `align.align_frame` gives them.
         """
         height = self._weight.shape[0]
-        # A frame of equal exposure clips where the reference does, and there is nothing better to be had.
-        planes = frame.planes if frame.exposure < 1.05 else frame.usable() / frame.exposure
+        # A frame of equal exposure clips where the reference does: there is nothing better to be had.
+        planes = (frame.planes if frame.exposure < _LONGER else frame.usable()) / frame.exposure
         above = self._rows(0, 0)
         trusted = 0.0
         for top in range(0, height, self._band):
@@ -114,6 +130,10 @@ class Merge:
         warped, share = merge_kernel.warp(
             planes, vectors, STRIDE, (TILE - 1) / 2, self._taps, red=self._red, rows=rows
         )
+        first = (sums[1] <= _UNSEEN) & (share > 0)
+        if bool(first.any()):
+            _begin(first, frame.exposure, warped, share, sums)
+            share = share.masked_fill(first, 0.0)
         share = share.masked_fill(self._moved(frame, warped, share, sums), 0.0)
         trust = merge_kernel.accumulate(
             sums[0],
@@ -128,7 +148,7 @@ class Merge:
             false_alarm=FALSE_ALARM,
             misregistration=_MISREGISTRATION_PX,
         )
-        return trust * (share > 0)
+        return trust * (share > 0) + first
 
     def _moved(self, frame: Light, warped: Tensor, share: Tensor, sums: list[Tensor]) -> Tensor:
         """Cells near a window whose summed light differs from the estimate's beyond chance, `[rows, w]`."""
@@ -151,11 +171,30 @@ class Merge:
 
     def left_out(self) -> Tensor:
         """Share of the other frames' light that was not trusted, `[h, w]` from 0 to 1."""
-        return 1 - (self._weight - 1) / max(self._added, 1e-9)
+        return 1 - (self._weight - self._begun).clamp(min=0) / max(self._added, 1e-9)
 
     def result(self) -> tuple[Tensor, Tensor]:
-        """Merged planes `[4, h, w]` and effective exposures `[h, w]`."""
-        return merge_kernel.result(self._total, self._weight, self._square)
+        """Merged planes `[4, h, w]` and effective exposures `[h, w]`.
+
+        A highlight that the base clips and no other frame sees, at the frame's edge, is at least as bright as
+        there and as beside it.
+        """
+        light, exposures = merge_kernel.result(self._total, self._weight, self._square)
+        unseen = self._weight <= _UNSEEN
+        if bool(unseen.any()):
+            rows, columns = distance_transform_edt(
+                unseen.numpy(), return_distances=False, return_indices=True
+            )
+            beside = light[:, torch.from_numpy(rows)[unseen], torch.from_numpy(columns)[unseen]]
+            light[:, unseen] = torch.maximum(light[:, unseen], beside)
+        return light, exposures
+
+
+def _begin(first: Tensor, exposure: float, warped: Tensor, share: Tensor, sums: list[Tensor]) -> None:
+    """Take cells that no frame has seen so far, `first`, from this one: there is nothing to test them by."""
+    own = exposure * warped, torch.full_like(share, exposure), exposure * share
+    for whole, part in zip(sums, own, strict=True):
+        whole.copy_(torch.where(first, part, whole))
 
 
 def _choose_taps(reference: Light) -> merge_kernel.Taps:

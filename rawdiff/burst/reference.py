@@ -20,7 +20,9 @@ class Sharpness:
     se: float
 
 
-def measure_sharpness(green: NDArray[np.float32], gain: float, floor: float) -> Sharpness:
+def measure_sharpness(
+    green: NDArray[np.float32], gain: float, floor: float, ceiling: float = float("inf")
+) -> Sharpness:
     """Mean squared central difference of `green`, less the share of noise: E[d^2] - 2 Var.
 
     A difference of two values of variance v has noise 2 v; the square of a Gaussian g + n has variance
@@ -30,6 +32,7 @@ def measure_sharpness(green: NDArray[np.float32], gain: float, floor: float) -> 
         green: green plane `[h, w]`, black 0, scaled to a common exposure.
         gain: system gain in its unit, so that v = gain * signal + floor.
         floor: signal-independent variance in its unit.
+        ceiling: differences from here up are not counted: frames of other exposures clip there.
     """
     noise = 2 * (gain * np.maximum(green, 0) + floor)
     energy, spread, count = 0.0, 0.0, 0
@@ -37,7 +40,8 @@ def measure_sharpness(green: NDArray[np.float32], gain: float, floor: float) -> 
         (green[2:, 1:-1], green[:-2, 1:-1], noise[1:-1, 1:-1]),
         (green[1:-1, 2:], green[1:-1, :-2], noise[1:-1, 1:-1]),
     ):
-        square = (first - second) ** 2
+        kept = (first < ceiling) & (second < ceiling)
+        square, middle = ((first - second) ** 2)[kept], middle[kept]
         excess = square - middle
         energy += float(excess.sum(dtype=np.float64))
         spread += float((2 * middle * np.maximum(2 * square - middle, middle)).sum(dtype=np.float64))

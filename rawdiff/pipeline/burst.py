@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from math import hypot
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
-from torch.nn.functional import avg_pool2d
 
-from rawdiff.burst.align import CLIP, Alignment, Grey, align_frame, stabilised_grey
+from rawdiff.burst.align import CLIP, Alignment, align_frame
 from rawdiff.burst.merge import Light, Merge
-from rawdiff.burst.reference import Sharpness, choose_reference, measure_sharpness
-from rawdiff.errors import ConfigurationError, InputError, UnsupportedRawError
+from rawdiff.burst.reference import TIE, choose_reference
+from rawdiff.errors import ConfigurationError
 from rawdiff.pipeline.burst_crops import Crop, take_crops
+from rawdiff.pipeline.burst_frames import (
+    Shot,
+    Survey,
+    correct_exposure,
+    find_mismatch,
+    judge_sharpness,
+    measure_grey,
+    measure_light,
+    read_ahead,
+    read_shot,
+    survey_files,
+)
 from rawdiff.pipeline.config import ProcessConfig
-from rawdiff.pipeline.correct import correct_frame
-from rawdiff.pipeline.denoise import normalised_noise
 from rawdiff.pipeline.events import Event, Listener
-from rawdiff.pipeline.noise_model import ChosenNoise, choose_noise_model
-from rawdiff.pipeline.profile_maps import apply_profile_maps
+from rawdiff.pipeline.noise_model import ChosenNoise
 from rawdiff.raw.frame import Composite, FrameTags, RawFrame
 from rawdiff.raw.image import ExposureMap, PackedRaw
-from rawdiff.raw.ingest import read_raw
-from rawdiff.raw.packed import pack_frame, unpack_to_dn
+from rawdiff.raw.packed import unpack_to_dn
 
 UNEXPLAINED = 0.5
 """A frame that agrees with the reference in less than half of what both show shows something else and is
@@ -34,12 +41,20 @@ left out. Its misfit in units of noise would not tell: fine detail aliases diffe
 in good light that is many times the noise."""
 
 
+_LONGER = 1.2
+"""Exposure beyond which a frame is a bracket's longer one."""
+_MOST_CLIPPED = 0.25
+"""Share of clipped cells up to which a longer frame may be the base."""
+_AS_SHARP = 0.8
+"""Of the reference's sharpness a longer frame must have this much to be the base."""
+
+
 @dataclass(frozen=True, eq=False)
 class MergedBurst:
     """A burst as one photograph.
 
     Attributes:
-        frame: the reference with the merged mosaic, DN, fractional.
+        frame: the merged mosaic, DN, fractional, with the tags and levels of the reference.
         exposure: effective exposures per Bayer cell, in units of the reference frame: what the variance of
             a cell says. Interpolation correlates the noise, so there is more than the photon count where
             frames were laid between pixels; recipes do better with it than with the photon count all the same
@@ -48,7 +63,7 @@ class MergedBurst:
         record: what happened to every frame, for provenance.
         alignments: by file name, of the frames that were added.
         left_out: share of the other frames' light that was not trusted, per Bayer cell.
-        crops: the reference and the merge at telling places, for the report.
+        crops: the frame that the others were laid on, and the merge, at telling places, for the report.
     """
 
     frame: RawFrame
@@ -61,32 +76,11 @@ class MergedBurst:
 
 
 @dataclass(frozen=True, eq=False)
-class _Shot:
-    """A frame in memory, its bad pixels repaired."""
+class _Base:
+    """The frame that the others are laid on, as a file and as light in the reference's units."""
 
-    frame: RawFrame
-    noise: ChosenNoise
-    outliers: int
-
-    @property
-    def name(self) -> str:
-        return self.frame.source.path.name
-
-    @property
-    def brightness(self) -> float:
-        """Exposure time x ISO / aperture^2, 1 where the file does not say."""
-        exposure = self.frame.tags.exposure
-        aperture = exposure.aperture or 1.0
-        return (exposure.time_s or 1.0) * (exposure.iso or 100.0) / 100.0 / aperture**2
-
-
-@dataclass(frozen=True)
-class _Survey:
-    """What the first look at a frame leaves: enough to choose the reference, no pixels."""
-
-    path: Path
-    sharpness: Sharpness
-    brightness: float
+    shot: Shot
+    light: Light
 
 
 def merge_files(paths: Sequence[Path], config: ProcessConfig, subject: str, listen: Listener) -> MergedBurst:
@@ -109,87 +103,40 @@ def merge_files(paths: Sequence[Path], config: ProcessConfig, subject: str, list
         listen(Event("warning", subject, f"{name} is left out: {reason}"))
         record.append({"file": name, "role": "left out", "reason": reason})
 
-    surveys = _survey(paths, config, subject, listen, leave_out)
-    index = _pick_reference(surveys, config)
-    reference = _read(surveys[index].path, config)
-    order = sorted((i for i in range(len(surveys)) if i != index), key=lambda i: (abs(i - index), i))
+    surveys = survey_files(paths, config, subject, listen, leave_out)
+    reference = read_shot(surveys[_pick_reference(surveys, config)].path, config)
+    target = measure_light(reference, reference)
     brightest = max(survey.brightness for survey in surveys) / reference.brightness
     ceiling = CLIP / max(brightest, 1.0)
-    target = _light(reference, reference)
-    merge, grey = Merge(target), _grey(target, target, ceiling)
-    record.append(_tell(reference, "reference", 1.0, target))
+    base = _pick_base(surveys, reference, target, ceiling, config)
+    merge, grey = Merge(target, base=base.light), measure_grey(base.light, target, ceiling)
+    record.append(_tell(base.shot, "reference" if base.shot is reference else "base", 1.0, base.light))
     alignments: dict[str, Alignment] = {}
-    read: list[tuple[FrameTags, bool]] = [(reference.frame.tags, True)]
-    for number, shot in enumerate(_read_ahead([surveys[i].path for i in order], config)):
+    read: list[tuple[FrameTags, bool]] = [(base.shot.frame.tags, True)]
+    order = _order(surveys, base.shot, reference)
+    for number, shot in enumerate(read_ahead([surveys[i].path for i in order], config)):
         listen(Event("stage", subject, "merging", {"fraction": 0.1 + 0.4 * number / max(len(order), 1)}))
         read.append((shot.frame.tags, False))
-        mismatch = _mismatch(shot, reference)
+        mismatch = find_mismatch(shot, reference)
         if mismatch is not None:
             leave_out(shot.name, mismatch)
             continue
-        light = _light(shot, reference)
-        alignment = align_frame(grey, _grey(light, target, ceiling))
+        light = measure_light(shot, reference)
+        alignment = align_frame(grey, measure_grey(light, target, ceiling))
         if alignment.unexplained > UNEXPLAINED:
             share = 100 * alignment.unexplained
             leave_out(shot.name, f"it shows something else: {share:.0f} % of it disagrees with the reference")
             continue
-        light = _measure_exposure(light, target)
+        light = correct_exposure(light, target)
         trusted = merge.add(light, alignment.field)
         alignments[shot.name] = alignment
         read[-1] = shot.frame.tags, True
-        record.append(_tell(shot, "merged", trusted, light))
-    return _finish(reference, merge, record, alignments, _composite(read))
+        role = "reference" if shot.path == reference.path else "merged"
+        record.append(_tell(shot, role, trusted, light))
+    return _finish(reference, base, merge, record, alignments, _composite(read))
 
 
-def _read(path: Path, config: ProcessConfig) -> _Shot:
-    frame = read_raw(path, timeout_s=config.timeout_s, sidecar=config.sidecar)
-    if not isinstance(frame, RawFrame):
-        raise UnsupportedRawError("demosaiced raws cannot be merged", where=path, hint="use --burst each")
-    noise = choose_noise_model(frame, config.profile, None)
-    frame, _ = apply_profile_maps(frame, noise)
-    corrected, found = correct_frame(frame, noise.model)
-    return _Shot(corrected, noise, found.outliers)
-
-
-def _read_ahead(paths: Sequence[Path], config: ProcessConfig) -> Iterator[_Shot]:
-    """Yield the frames in turn, reading one ahead while the last is being worked on."""
-    with ThreadPoolExecutor(1) as reader:
-        waiting: Future[_Shot] | None = reader.submit(_read, paths[0], config) if paths else None
-        for number in range(len(paths)):
-            assert waiting is not None
-            shot = waiting.result()
-            waiting = reader.submit(_read, paths[number + 1], config) if number + 1 < len(paths) else None
-            yield shot
-
-
-def _survey(
-    paths: Sequence[Path],
-    config: ProcessConfig,
-    subject: str,
-    listen: Listener,
-    leave_out: Callable[[str, str], None],
-) -> list[_Survey]:
-    surveys: list[_Survey] = []
-    for number, path in enumerate(paths):
-        listen(Event("stage", subject, "looking", {"fraction": 0.1 * number / len(paths)}))
-        try:
-            shot = _read(path, config)
-        except InputError as error:
-            if len(paths) == 1:
-                raise
-            leave_out(path.name, error.what)
-            continue
-        light = _light(shot, shot)
-        green = ((light.planes[1] + light.planes[2]) / 2 / shot.brightness).numpy()
-        gain = float(light.gain[1]) / 2 / shot.brightness
-        floor = float(light.sigma[1]) ** 2 / 2 / shot.brightness**2
-        surveys.append(_Survey(path, measure_sharpness(green, gain, floor), shot.brightness))
-    if not surveys:
-        raise InputError("no frame of the burst can be read", where=paths[0].parent)
-    return surveys
-
-
-def _pick_reference(surveys: Sequence[_Survey], config: ProcessConfig) -> int:
+def _pick_reference(surveys: Sequence[Survey], config: ProcessConfig) -> int:
     """The frame asked for; otherwise the sharpest of the shortest exposures, which clip least."""
     if config.reference is not None:
         names = [survey.path.name for survey in surveys]
@@ -205,63 +152,46 @@ def _pick_reference(surveys: Sequence[_Survey], config: ProcessConfig) -> int:
     return short[choose_reference([surveys[i].sharpness for i in short])]
 
 
-def _mismatch(shot: _Shot, reference: _Shot) -> str | None:
-    """Why a frame cannot be laid on the reference at all, or None."""
-    if shot.frame.shape != reference.frame.shape:
-        height, width = shot.frame.shape
-        return f"it is {width}x{height}, the reference {reference.frame.shape[1]}x{reference.frame.shape[0]}"
-    if shot.frame.phase != reference.frame.phase:
-        return f"its CFA is {shot.frame.phase}, the reference's {reference.frame.phase}"
-    return None
+def _pick_base(
+    surveys: Sequence[Survey], reference: Shot, target: Light, ceiling: float, config: ProcessConfig
+) -> _Base:
+    """The frame that the others are laid on: of a bracket the longest that is sharp and little clipped.
 
-
-def _light(shot: _Shot, reference: _Shot) -> Light:
-    """A frame as light in the reference's units, by what its tags say of the exposure."""
-    planes = pack_frame(shot.frame).planes
-    gain, sigma = normalised_noise(shot.noise.model, shot.frame.levels, shot.frame.phase)
-    exposure = 1.0 if shot is reference else shot.brightness / reference.brightness
-    return Light(planes, gain, sigma, exposure, shot.frame.phase)
-
-
-def _grey(light: Light, target: Light, ceiling: float) -> Grey:
-    planes = light.planes / light.exposure
-    return stabilised_grey(planes, target.gain, target.sigma, light.exposure, ceiling)
-
-
-_BLOCK = 16
-_NOMINAL = 0.25
-"""An exposure that measures further off than this is no exposure but another light."""
-_TOLD = 0.02
-"""Standard error that a measured exposure may have."""
-
-
-def _measure_exposure(light: Light, target: Light) -> Light:
-    """Correct a bracket's nominal exposure by the light itself: shutters and their labels differ by percents.
-
-    The brighter half of the blocks is held against the darker half (Wald 1940), so that what the sensor adds
-    to every frame does not count as light. Frames of equal settings are left as they are: their photons add
-    as they come.
+    It has the most photons by far, and what lies on its own pixels is not interpolated. A reference that was
+    asked for stays in its place.
     """
-    if abs(light.exposure - 1) < 0.05:
-        return light
-    ours, theirs = (avg_pool2d(planes, _BLOCK) for planes in (light.planes / light.exposure, target.planes))
-    # Blocks are sorted by the frame with more photons: sorting by noise would make its own contrast.
-    middle = ours if light.exposure > 1 else theirs
-    usable = middle < 0.8 * CLIP / max(light.exposure, 1.0)
-    if int(usable.sum()) < 64:
-        return light
-    bright = usable & (middle > middle[usable].median())
-    dark = usable & ~bright
-    rise = float(theirs[bright].mean() - theirs[dark].mean())
-    variance = float((target.gain.mean() * middle[usable].mean().clamp(min=0)) + (target.sigma**2).mean())
-    error = (4 * variance / int(usable.sum())) ** 0.5 / _BLOCK
-    if not rise > error / _TOLD:
-        return light
-    factor = float(ours[bright].mean() - ours[dark].mean()) / rise
-    return light if abs(factor - 1) > _NOMINAL else replace(light, exposure=light.exposure * factor)
+    longer = [survey for survey in surveys if survey.brightness > _LONGER * reference.brightness]
+    if config.reference is not None:
+        longer = []
+    grey = measure_grey(target, target, ceiling)
+    for survey in sorted(longer, key=lambda survey: -survey.brightness):
+        shot = read_shot(survey.path, config)
+        if find_mismatch(shot, reference) is not None:
+            continue
+        light = correct_exposure(measure_light(shot, reference), target)
+        clipped = float((light.planes >= CLIP).any(dim=0).float().mean())
+        if clipped > _MOST_CLIPPED or not _is_as_sharp(light, target):
+            continue
+        if align_frame(measure_grey(light, target, ceiling), grey).unexplained <= UNEXPLAINED:
+            return _Base(shot, light)
+    return _Base(reference, target)
 
 
-def _tell(shot: _Shot, role: str, trusted: float, light: Light) -> dict[str, Any]:
+def _is_as_sharp(light: Light, target: Light) -> bool:
+    """Whether a longer frame shows the reference's detail, as far as both can be judged."""
+    top = CLIP / light.exposure
+    long, short = judge_sharpness(light, top), judge_sharpness(target, top)
+    return long.value >= _AS_SHARP * short.value - TIE * hypot(long.se, short.se)
+
+
+def _order(surveys: Sequence[Survey], base: Shot, reference: Shot) -> list[int]:
+    """The other frames, nearest in time first, after the reference, which sees what the base clips."""
+    at = next(i for i, survey in enumerate(surveys) if survey.path == base.path)
+    others = [i for i, survey in enumerate(surveys) if survey.path != base.path]
+    return sorted(others, key=lambda i: (surveys[i].path != reference.path, abs(i - at), i))
+
+
+def _tell(shot: Shot, role: str, trusted: float, light: Light) -> dict[str, Any]:
     return {
         "file": shot.name,
         "sha256": shot.frame.source.sha256,
@@ -290,18 +220,23 @@ def _composite(read: Sequence[tuple[FrameTags, bool]]) -> Composite | None:
 
 
 def _finish(
-    reference: _Shot,
+    reference: Shot,
+    base: _Base,
     merge: Merge,
     record: list[dict[str, Any]],
     alignments: dict[str, Alignment],
     composite: Composite | None,
 ) -> MergedBurst:
+    """The merged planes as a frame with the reference's levels and tags."""
+
+    def to_frame(planes: Tensor) -> RawFrame:
+        mosaic_dn = unpack_to_dn(PackedRaw(planes, reference.frame.phase), reference.frame.levels)
+        return replace(reference.frame, mosaic_dn=mosaic_dn)
+
     planes, exposure = merge.result()
     left_out = merge.left_out()
-    packed = PackedRaw(planes, reference.frame.phase)
-    mosaic_dn = unpack_to_dn(packed, reference.frame.levels)
-    tags = replace(reference.frame.tags, composite=composite)
-    frame = replace(reference.frame, mosaic_dn=mosaic_dn, tags=tags, defects=None)
+    frame = replace(to_frame(planes), tags=replace(reference.frame.tags, composite=composite), defects=None)
     noise = replace(reference.noise, origin=f"{reference.noise.origin}, {len(alignments) + 1} frames merged")
-    crops = take_crops(reference.frame, frame, left_out) if alignments else ()
+    single = to_frame(base.light.planes / base.light.exposure)
+    crops = take_crops(single, frame, left_out) if alignments else ()
     return MergedBurst(frame, ExposureMap(exposure), noise, record, alignments, left_out, crops)

@@ -142,17 +142,26 @@ def _scenes(photograph: Photograph, side: int) -> Iterator[tuple[str, Tensor]]:
         yield sharpness, scene[:, top : top + side, left : left + side].contiguous()
 
 
-def merge_shots(shots: Shots, reference: int, clock: _Clock) -> Iterator[tuple[int, Merge]]:
-    """Merge nearest frames first; yield after each, with how many there are."""
-    lights = shots.lights
+def merge_shots(
+    shots: Shots, reference: int, clock: _Clock, base: int | None = None
+) -> Iterator[tuple[int, Merge]]:
+    """Merge nearest frames first; yield after each, with how many there are.
+
+    Args:
+        shots: the burst.
+        reference: in whose light everything is counted.
+        clock: told of the time.
+        base: on which the others are laid, the reference unless given.
+    """
+    lights, base = shots.lights, reference if base is None else base
     ceiling = CLIP / max(light.exposure for light in lights)
 
     def grey(light: Light) -> Grey:
         own = lights[reference]
         return stabilised_grey(light.planes / light.exposure, own.gain, own.sigma, light.exposure, ceiling)
 
-    merge, ours = Merge(lights[reference]), grey(lights[reference])
-    others = sorted((i for i in range(len(lights)) if i != reference), key=lambda i: abs(i - reference))
+    merge, ours = Merge(lights[reference], base=lights[base]), grey(lights[base])
+    others = sorted((i for i in range(len(lights)) if i != base), key=lambda i: abs(i - base))
     for count, index in enumerate(others, 2):
         began = time.process_time()
         alignment = align_frame(ours, grey(lights[index]))
@@ -201,17 +210,21 @@ def _measure_moving(shots: Shots, plain: Shots, clock: _Clock) -> dict[str, floa
 
 
 def _measure_brackets(shots: Shots, clock: _Clock) -> dict[str, float]:
-    """Shadows are the darkest quarter that no frame clips; their gain is held against the photon count."""
-    merge = [merge for _, merge in merge_shots(shots, 0, clock)][-1]
+    """Shadows are the darkest quarter that no frame clips; their gain is held against the photon count.
+
+    The longest frame is the base, as in `process`; the single frame is judged where it was taken from.
+    """
+    base = max(range(len(shots.lights)), key=lambda index: shots.lights[index].exposure)
+    merge = [merge for _, merge in merge_shots(shots, 0, clock, base)][-1]
     planes, exposure = merge.result()
     rows, columns = shots.seen_by_all()
-    truth, reference = shots.seen_from(0), shots.lights[0]
+    truth, reference = shots.seen_from(base), shots.lights[0]
     light = truth.mean(dim=0)[rows, columns]
-    shadows = light < torch.quantile(light.flatten()[::7], 0.25)
-    errors = [
-        (kept[:, rows, columns] - truth[:, rows, columns])[:, shadows].square().mean()
-        for kept in (reference.planes, planes)
-    ]
+    darkest = torch.quantile(light.flatten()[::7], 0.25)
+    shadows, errors = light < darkest, []
+    for kept, right in ((reference.planes, shots.seen_from(0)), (planes, truth)):
+        squares = (kept - right)[:, rows, columns].square()
+        errors.append(squares[:, right.mean(dim=0)[rows, columns] < darkest].mean())
     gain, floor = reference.gain.mean(), (reference.sigma**2).mean()
     photons, total = gain * light[shadows].mean(), sum(BRACKETS)
     promised = (photons + floor) / (photons / total + len(BRACKETS) * floor / total**2)

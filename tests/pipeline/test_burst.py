@@ -8,11 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.nn.functional import avg_pool2d
 
 from rawdiff.errors import ConfigurationError, InputError
 from rawdiff.pipeline.burst import MergedBurst, merge_files
 from rawdiff.pipeline.config import ProcessConfig
 from rawdiff.pipeline.events import Event
+from rawdiff.raw.frame import RawFrame
+from rawdiff.raw.ingest import read_raw
 from rawdiff.simulate.burst import BurstPlan, write_burst
 from rawdiff.simulate.cameras import find
 from rawdiff.simulate.dead_leaves import draw_scene
@@ -79,17 +82,53 @@ def test_one_readable_frame_is_itself(burst: list[Path], tmp_path: Path) -> None
 def test_the_reference_can_be_asked_for(burst: list[Path]) -> None:
     merged, _ = merge(burst, reference="frame_003")
     assert merged.frame.source.path.name == "frame_003.dng"
-    roles = {entry["file"]: entry["role"] for entry in merged.record}
-    assert roles == {path.name: "reference" if path.stem == "frame_003" else "merged" for path in burst}
+    assert roles(merged) == {
+        path.name: "reference" if path.stem == "frame_003" else "merged" for path in burst
+    }
     with pytest.raises(ConfigurationError, match="not among the frames"):
         merge(burst, reference="frame_009")
 
 
-def test_the_shortest_of_a_bracket_is_the_reference(tmp_path: Path) -> None:
-    plan = replace(PLAN, frames=3, brackets=(4.0, 1.0, 16.0), ratio=200, shake_px=2.0)
-    merged, _ = merge(shoot(tmp_path, leaves(4), plan))
+BRACKET = replace(PLAN, frames=3, brackets=(4.0, 1.0, 16.0), ratio=200, shake_px=2.0)
+
+
+def roles(merged: MergedBurst) -> dict[str, str]:
+    return {entry["file"]: entry["role"] for entry in merged.record}
+
+
+def test_a_bracket_is_counted_in_its_shortest_frame_and_laid_on_its_longest(tmp_path: Path) -> None:
+    paths = shoot(tmp_path, leaves(4), BRACKET)
+    merged, _ = merge(paths)
     assert merged.frame.source.path.name == "frame_001.dng"
+    assert roles(merged) == {
+        "frame_000.dng": "merged",
+        "frame_001.dng": "reference",
+        "frame_002.dng": "base",
+    }
     told = {entry["file"]: entry["relative_exposure"] for entry in merged.record}
     # What the tags say, corrected by the light itself, which noise lets be a little off.
     assert told["frame_000.dng"] == pytest.approx(4.0, rel=0.05)
     assert told["frame_002.dng"] == pytest.approx(16.0, rel=0.05)
+    # 21 times the reference's light, but for what interpolation and distrust take away or add.
+    assert 17 < float(merged.exposure.value.mean()) < 30  # type: ignore[union-attr]
+    # Laid on the longest: its own place, in the units of the shortest.
+    shortest, longest = (read_raw(paths[index]) for index in (1, 2))
+    assert isinstance(shortest, RawFrame) and isinstance(longest, RawFrame)
+    black = np.mean(shortest.levels.black_dn)
+    expected = (longest.mosaic_dn - black) / told["frame_002.dng"]
+    ours = merged.frame.mosaic_dn - black
+    assert float(ours.mean()) == pytest.approx(float(expected.mean()), rel=0.01)
+    assert np.corrcoef(ours.ravel(), expected.ravel())[0, 1] > 0.98
+
+
+def test_a_long_frame_that_is_shaken_or_of_something_else_is_not_the_base(tmp_path: Path) -> None:
+    scene = leaves(4)
+    sharp = shoot(tmp_path / "sharp", scene, BRACKET)
+    shaken = shoot(tmp_path / "shaken", avg_pool2d(scene, 9, stride=1, padding=4), BRACKET)
+    merged, _ = merge([*sharp[:2], shaken[2]])
+    assert roles(merged)["frame_000.dng"] == "base" and roles(merged)["frame_002.dng"] != "base"
+    other = shoot(tmp_path / "other", leaves(7), BRACKET)
+    merged, _ = merge([*sharp[:2], other[2]])
+    assert roles(merged)["frame_000.dng"] == "base" and roles(merged)["frame_002.dng"] == "left out"
+    named, _ = merge(sharp, reference="frame_001")
+    assert "base" not in roles(named).values()
