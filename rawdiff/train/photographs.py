@@ -138,7 +138,7 @@ class Library:
         largest: reductions with more pixels on the longer side are left out; 0 for no limit.
 
     Raises:
-        InputError: no photograph is large enough.
+        InputError: photographs are missing, or none is large enough.
     """
 
     def __init__(
@@ -151,6 +151,12 @@ class Library:
         cache: Path,
         largest: int = 0,
     ) -> None:
+        missing = [p.path for p in photographs if not Path(p.path).is_file()]
+        if missing:
+            raise InputError(
+                f"{len(missing)} of {len(photographs)} photographs are missing, such as {missing[0]}",
+                hint="put them where the list says, or take them off the list",
+            )
         sizes = [(p, r, reduced_size(p, r)) for p in photographs for r in reductions]
         sized = [(p, r, size) for p, r, size in sizes if min(size) >= _SMALLEST_SIDE]
         prepared = [(p, r, prepare(p, r, cache)) for p, r, size in sized if not 0 < largest < max(size)]
