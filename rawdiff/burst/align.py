@@ -31,6 +31,7 @@ TILE, STRIDE = 32, 16
 """Side of a tile and distance to the next, in packed pixels: tiles overlap by half."""
 _COARSE, _MIDDLE = 8, 2
 _TILE, _STRIDE = TILE // _MIDDLE, STRIDE // _MIDDLE
+assert _TILE == 2 * _STRIDE
 _SEARCH = 4
 _SMALLEST_DEPARTURE = 0.01
 """Pixels of the half-size grid that a tile may always depart from where it started."""
@@ -215,7 +216,10 @@ def _tile_sums(values: Tensor) -> Tensor:
     rows, columns = align_kernel.tile_grid(height, width, _TILE, _STRIDE)
     below, beside = (rows - 1) * _STRIDE + _TILE - height, (columns - 1) * _STRIDE + _TILE - width
     padded = pad(values, (0, max(beside, 0), 0, max(below, 0)))
-    return avg_pool2d(padded[None, None], _TILE, stride=_STRIDE)[0, 0] * _TILE**2
+    # A tile is four squares, each of them shared with its neighbours: every pixel is added once.
+    squares = avg_pool2d(padded[None, None], _STRIDE, divisor_override=1)[0, 0]
+    pairs = squares[:rows] + squares[1 : rows + 1]
+    return pairs[:, :columns] + pairs[:, 1 : columns + 1]
 
 
 def _look_along(alternate: Tensor, field: Tensor) -> tuple[Tensor, Tensor]:
