@@ -42,6 +42,10 @@ SECOND_LOOK = 0.5
 """Share of the change that a second look at the relit picture asks for: uneven light that the first left is
 evened further, and what an even picture loses by it is bounded (see the model card)."""
 
+LAMPS = (0.45, 0.0, -0.6)
+"""Logarithms of R, G, B of other lights that a picture is also looked at under: warm in one corner, cold in
+the one across. What they change of the answer is the light's doing, and the mean takes it out."""
+
 _LEAST_LEVEL = 1e-4
 """Light of a window, relative to the picture's mean, below which the gain no longer rises."""
 
@@ -158,10 +162,26 @@ class QuadPrior:
         return PriorLight(self.network, gain[0], size)
 
     def _look(self, linear: Tensor, seed: int) -> Tensor:
-        """The gain for a picture, by what the generator draws of its features and of its mirror image's."""
+        """The gain for a picture: the geometric mean of what is asked under its own light and others."""
+        own = self._ask(linear, seed)
+        others = [light * self._ask(light * linear, seed) for light in _other_lights(*linear.shape[2:])]
+        # Of ratios, which a gain of the picture leaves in every bit.
+        return (
+            own * torch.stack([other / own for other in others]).log().sum(dim=0).div(1 + len(others)).exp()
+        )
+
+    def _ask(self, linear: Tensor, seed: int) -> Tensor:
+        """The gain by what the generator draws of a picture's features and of its mirror image's."""
         features = self.network.features(linear), self.network.features(linear.flip(-1))
         drawn, mirrored = (generate(self.network, f, seed, self.steps, self.samples) for f in features)
         return fit_gain(linear, (drawn + mirrored.flip(-1)) / 2)
+
+
+def _other_lights(height: int, width: int) -> list[Tensor]:
+    """Lamps towards each corner, `[1, 3, h, w]`."""
+    y, x = torch.linspace(-0.5, 0.5, height)[:, None], torch.linspace(-0.5, 0.5, width)
+    color = torch.tensor(LAMPS).view(1, 3, 1, 1)
+    return [torch.exp(slope * color) for slope in (x + y, -x - y, x - y, y - x)]
 
 
 @functools.cache

@@ -176,18 +176,15 @@ class Library:
         """Cut `[3, side, side]` of linear light out of a random scene, turned and mirrored at random."""
         return self.window((side, side), generator)
 
-    def window(self, size: tuple[int, int], generator: Generator, upright: float = 0.0) -> Tensor:
+    def window(self, size: tuple[int, int], generator: Generator) -> Tensor:
         """Cut `[3, *size]` out of a random scene, turned and mirrored; smaller where the scene is.
 
-        A scene that is too small gives the largest window of the same shape. With the probability `upright`
-        a scene is mirrored only.
+        A scene that is too small gives the largest window of the same shape.
         """
         number = int(torch.multinomial(self.weights, 1, generator=generator))
         scene = self.scenes[number]
         place = torch.rand(2, generator=generator).tolist()
         turn = int(torch.randint(8, (1,), generator=generator))
-        if upright and float(torch.rand(1, generator=generator)) < upright:
-            turn = 0 if turn < 4 else 4
         height, width = size if turn % 2 == 0 else size[::-1]
         fit = min(1.0, scene.shape[1] / height, scene.shape[2] / width)
         height, width = max(round(height * fit), 1), max(round(width * fit), 1)

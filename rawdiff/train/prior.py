@@ -53,9 +53,6 @@ class PriorPlan:
         ramp_stops: most stops of the hint's light from one side of the frame to the other.
         pool_floor: range of the light outside a pool of light.
         lamps: most lamps of their own colour.
-        lamps_share: uneven lights that are lamps, the harder ones.
-        ambient: range of the light between lamps.
-        upright: windows that are not turned: sky is above.
         certain_share: samples at the largest noise level, where the conditional mean is asked for.
         detail_noise: range of the noise that the merges are to see through.
         jitter: standard deviation of the logarithm of the brightness that they are to leave alone.
@@ -71,9 +68,6 @@ class PriorPlan:
     ramp_stops: float = 3.5
     pool_floor: tuple[float, float] = (0.1, 0.6)
     lamps: int = 3
-    lamps_share: float = 0.5
-    ambient: tuple[float, float] = (0.0, 0.5)
-    upright: float = 0.7
     certain_share: float = 0.5
     detail_noise: tuple[float, float] = (0.002, 0.03)
     jitter: float = 0.5
@@ -85,8 +79,6 @@ class PriorPlan:
             ramp_stops=self.ramp_stops,
             pool_floor=self.pool_floor,
             lamps=self.lamps,
-            lamps_share=self.lamps_share,
-            ambient=self.ambient,
             noise=self.detail_noise,
         )
 
@@ -95,8 +87,7 @@ class PriorPlan:
 class PriorBatch:
     """Linear sRGB. `hint` and `normal` `[B, 3, h, w]`; `rough` and `fine` `[B, 3, s, s]` are full detail.
 
-    Samples follow in pairs: one scene, one level, two lights. `sigma` `[B, 1, 1, 1]` is the noise level of
-    each sample, the largest where `certain` `[B]`.
+    `sigma` `[B, 1, 1, 1]` is the noise level of each sample, the largest where `certain` `[B]`.
     """
 
     hint: Tensor
@@ -108,18 +99,11 @@ class PriorBatch:
 
 
 def draw_priors(library: Library, plan: TrainingPlan, generator: Generator) -> PriorBatch:
-    """Draw a batch of `plan.batch` pictures of `plan.side` on the longer side, all of one shape.
-
-    Raises:
-        ConfigurationError: an odd batch, which no pairs make.
-    """
-    if plan.batch % 2:
-        raise ConfigurationError(f"a batch of {plan.batch}", hint="an even one: each scene in two lights")
+    """Draw a batch of `plan.batch` whole scenes of `plan.side` on the longer side, all of one shape."""
     prior, told = plan.synthesis, dict(plan.options)
     assert isinstance(prior, PriorPlan)
     size = _draw_size(plan.side, generator)
-    scenes = [_draw_scene(library, prior, size, generator) for _ in range(plan.batch // 2)]
-    normal = torch.stack(scenes).repeat_interleave(2, dim=0)
+    normal = torch.stack([_draw_scene(library, prior, size, generator) for _ in range(plan.batch)])
     hint = normal
     if told.get("hint_light", True):
         cast = torch.exp(prior.cast * torch.randn(plan.batch, 3, 1, 1, generator=generator))
@@ -131,11 +115,9 @@ def draw_priors(library: Library, plan: TrainingPlan, generator: Generator) -> P
     count = max(plan.batch // 4, 1)
     fine = torch.stack([library.crop(_DETAIL_SIDE, generator) for _ in range(count)])
     fine = fine * torch.exp(prior.jitter * torch.randn(count, 1, 1, 1, generator=generator))
-    pairs = plan.batch // 2
-    certain = torch.rand(pairs, generator=generator) < prior.certain_share
-    sigma = torch.exp(0.3 + 1.4 * torch.randn(pairs, generator=generator)).clamp(SIGMA_MIN, SIGMA_MAX)
+    certain = torch.rand(plan.batch, generator=generator) < prior.certain_share
+    sigma = torch.exp(0.3 + 1.4 * torch.randn(plan.batch, generator=generator)).clamp(SIGMA_MIN, SIGMA_MAX)
     sigma = torch.where(certain, torch.full_like(sigma, SIGMA_MAX), sigma)
-    certain, sigma = certain.repeat_interleave(2), sigma.repeat_interleave(2)
     rough = leave_noise(fine, prior.light(), generator)
     return PriorBatch(hint, normal, rough, fine, sigma.view(-1, 1, 1, 1), certain)
 
@@ -150,7 +132,7 @@ def _draw_scene(library: Library, plan: PriorPlan, size: tuple[int, int], genera
     whole = float(torch.rand(1, generator=generator)) < plan.whole_share
     zoom = float(log_uniform(*plan.zoom, (1,), generator))
     zoom = plan.zoom[1] if whole else zoom
-    window = library.window((round(size[0] * zoom), round(size[1] * zoom)), generator, plan.upright)
+    window = library.window((round(size[0] * zoom), round(size[1] * zoom)), generator)
     small = F.adaptive_avg_pool2d(window, size)
     low, high = plan.saturation
     factor = low + (high - low) * float(torch.rand(1, generator=generator))
@@ -171,12 +153,11 @@ def build_prior(plan: TrainingPlan) -> QuadPriorNetwork:
 
 
 def prior_loss(network: nn.Module, batch: PriorBatch, generator: Generator) -> tuple[Tensor, Tensor]:
-    """L_noise + L_z0, the errors of what is relit by the drawn picture, and that of the merges.
+    """L_noise + L_z0, the error of what is relit by the drawn picture, and that of the merges.
 
     With x0^ the estimate, L_noise = |x0^ - x0|^2 / sigma^2 and L_z0 = |x0^ - x0|^2, the latter in units of
-    the pictures' variance. At the largest noise level the relit pictures are compared with the scene, and
-    the two of a pair with one another: light is to make no difference. The second figure is the mean squared
-    error of their encoded light.
+    the pictures' variance. The second figure is the mean squared error of the encoded light of the relit
+    pictures at the largest noise level.
     """
     assert isinstance(network, QuadPriorNetwork)
     features = network.features(batch.hint)
@@ -187,13 +168,11 @@ def prior_loss(network: nn.Module, batch: PriorBatch, generator: Generator) -> t
     weight = batch.sigma.flatten() ** -2 + (SPREAD**-2 if network.z0_loss else 0.0)
     lit = encode_light(fit_gain(batch.hint, drawn) * batch.hint)
     missed = (lit - encode_light(batch.normal)).square().mean(dim=(1, 2, 3))
-    unlike = (lit[0::2] - lit[1::2]).square().mean(dim=(1, 2, 3)).repeat_interleave(2)
     certain = batch.certain.to(missed.dtype)
-    share = certain / certain.sum().clamp(min=1)
-    relit, parted = (missed * share).sum(), (unlike * share).sum()
+    relit = (missed * certain).sum() / certain.sum().clamp(min=1)
     merged = network.merges(encode_light(batch.rough))
     detail = (merged - encode_light(batch.fine)).abs().mean()
-    loss = (weight * errors).mean() + 16 * relit + 8 * parted + detail
+    loss = (weight * errors).mean() + 16 * relit + detail
     return loss, relit.detach()
 
 

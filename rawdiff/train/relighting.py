@@ -29,8 +29,6 @@ class LightPlan:
         ramp_stops: most stops from one side of the frame to the other.
         pool_floor: range of the light outside a pool of light.
         lamps: most lamps of their own colour.
-        lamps_share: uneven lights that are lamps; the others are ramps and pools.
-        ambient: range of the light between lamps, beside lamps of 0.3 to 1.3.
         cast: standard deviation of the logarithm of the white balance error.
         noise: range of the noise that is left, relative to the light at mid-grey.
         quantised_share: samples stored in 8 bits while they were dark.
@@ -42,8 +40,6 @@ class LightPlan:
     ramp_stops: float = 3.5
     pool_floor: tuple[float, float] = (0.1, 0.6)
     lamps: int = 3
-    lamps_share: float = 1 / 3
-    ambient: tuple[float, float] = (0.1, 0.6)
     cast: float = 0.08
     noise: tuple[float, float] = (0.004, 0.08)
     quantised_share: float = 0.2
@@ -80,6 +76,7 @@ def darken(normal: Tensor, plan: LightPlan, generator: Generator) -> Tensor:
 
 def draw_light(plan: LightPlan, batch: int, size: tuple[int, int], generator: Generator) -> Tensor:
     """Fields of light `[B, 3, h, w]`: even, falling off, a pool, or lamps of several colours."""
+    draws = (_draw_ramp, _draw_pool, _draw_lamps)
     fields = []
     for _ in range(batch):
         kind = float(torch.rand(1, generator=generator))
@@ -87,9 +84,7 @@ def draw_light(plan: LightPlan, batch: int, size: tuple[int, int], generator: Ge
             fields.append(torch.ones(3, *size))
             continue
         share = (kind - plan.even_share) / (1 - plan.even_share)
-        plain = (1 - plan.lamps_share) / 2
-        draw = _draw_ramp if share < plain else _draw_pool if share < 2 * plain else _draw_lamps
-        fields.append(draw(plan, size, generator))
+        fields.append(draws[min(int(share * len(draws)), len(draws) - 1)](plan, size, generator))
     return torch.stack(fields)
 
 
@@ -111,8 +106,7 @@ def _draw_pool(plan: LightPlan, size: tuple[int, int], generator: Generator) -> 
 def _draw_lamps(plan: LightPlan, size: tuple[int, int], generator: Generator) -> Tensor:
     """Ambient light and lamps between tungsten and skylight; white on the whole as the camera balanced it."""
     count = 1 + int(torch.randint(plan.lamps, (1,), generator=generator))
-    low, high = plan.ambient
-    field = low + (high - low) * torch.rand(1, generator=generator).expand(3, *size)
+    field = 0.1 + 0.5 * torch.rand(1, generator=generator).expand(3, *size)
     for _ in range(count):
         y, x, wide, warm, bright = torch.rand(5, generator=generator).tolist()
         warmth = 2 * warm - 1
