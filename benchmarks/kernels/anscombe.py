@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from rawdiff_kernels import anscombe
 from rawdiff_kernels.anscombe.op import cost
+from rawdiff_kernels.anscombe.table import RISE, TURN
 from rawdiff_kernels.launch import Cost
 
 from benchmarks.kernels.measure import Call, Measurement, agree
@@ -47,11 +48,13 @@ def measurements(height: int, width: int, device: torch.device) -> Iterator[Meas
 
 
 def _peers(data: torch.Tensor, direction: str) -> dict[str, Call]:
-    """NumPy at gain 1; its inverse is the published closed form (Makitalo and Foi 2013)."""
+    """NumPy at gain 1, with the op's constant; its inverse is published (Makitalo and Foi 2013)."""
     values = data.numpy()
 
+    raised = 0.375 + RISE * SIGMA**2 / (TURN + SIGMA**2)
+
     def forward() -> np.ndarray:
-        return 2.0 * np.sqrt(np.maximum(values + np.float32(0.375 + SIGMA**2), 0))
+        return 2.0 * np.sqrt(np.maximum(values + np.float32(raised + SIGMA**2), 0))
 
     def inverse() -> np.ndarray:
         d, root = np.maximum(values, 1.0), np.float32(np.sqrt(1.5))
