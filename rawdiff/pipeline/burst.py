@@ -169,7 +169,7 @@ def _pick_base(
         if find_mismatch(shot, reference) is not None:
             continue
         light = correct_exposure(measure_light(shot, reference), target)
-        clipped = float((light.planes >= CLIP).any(dim=0).float().mean())
+        clipped = float(light.usable()[0].isnan().float().mean())
         if clipped > _MOST_CLIPPED or not _is_as_sharp(light, target):
             continue
         if align_frame(measure_grey(light, target, ceiling), grey).unexplained <= UNEXPLAINED:

@@ -17,6 +17,12 @@ _TO_XYZ = torch.from_numpy(np.asarray(SPACES["srgb"].to_xyz()))
 _WHITE = _TO_XYZ.sum(dim=1).view(3, 1, 1)
 
 
+def align_level(output: Tensor, truth: Tensor) -> Tensor:
+    """A result, clipped and brought to the mean luminance of its reference by one linear gain."""
+    shown = output.clamp(0, 1)
+    return shown * float(luminance_of(truth).mean() / luminance_of(shown).mean().clamp(min=1e-9))
+
+
 def compare(output: Tensor, truth: Tensor) -> dict[str, float]:
     """Figures of a result against its reference, both linear display light `[3, H, W]`.
 
@@ -24,8 +30,7 @@ def compare(output: Tensor, truth: Tensor) -> dict[str, float]:
     reference's mean luminance (`aligned`); mean CIEDE2000; the error of the mean sRGB value, relative.
     """
     shown, meant = encode_srgb(output), encode_srgb(truth)
-    gain = float(luminance_of(truth).mean() / luminance_of(output.clamp(0, 1)).mean().clamp(min=1e-9))
-    aligned = encode_srgb(output.clamp(0, 1) * gain)
+    aligned = encode_srgb(align_level(output, truth))
     return {
         "psnr": psnr(shown, meant),
         "ssim": ssim(shown, meant),

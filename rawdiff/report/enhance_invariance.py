@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from rawdiff.report.enhance_figures import align_level
 from rawdiff.report.enhance_methods import Method, encode_srgb, luminance_of
 from rawdiff.report.metrics import psnr
 from rawdiff.report.tables import Table
@@ -69,8 +70,7 @@ def measure_photograph(photograph: Tensor, name: str, method: Method, called: st
         shown = encode_srgb(output)
         level = float(luminance_of(output).mean() / luminance_of(own).mean().clamp(min=1e-9))
         own_db = min(psnr(shown, encode_srgb(own)), _BEST_DB)
-        gain = luminance_of(photograph).mean() / luminance_of(output.clamp(0, 1)).mean().clamp(min=1e-9)
-        aligned = encode_srgb(output.clamp(0, 1) * gain)
+        aligned = encode_srgb(align_level(output, photograph))
         truth_db, aligned_db = (min(psnr(picture, truth), _BEST_DB) for picture in (shown, aligned))
         found.append(Agreement(called, light, name, own_db, truth_db, aligned_db, level))
 
@@ -124,8 +124,8 @@ def tabulate_invariance(found: Sequence[Agreement]) -> list[Table]:
         columns,
         notes=[
             "PSNR of sRGB values, nothing aligned. own: against the method's own output under even light;"
-            " truth: against the photograph; aligned: the same after one"
-            " gain to its mean luminance; level: mean luminance against its own under even light.",
+            " truth: against the photograph; aligned: the same after one gain to its mean"
+            " luminance; level: mean luminance against its own under even light.",
         ],
     )
     for method in dict.fromkeys(row.method for row in found):
