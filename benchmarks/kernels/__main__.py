@@ -17,7 +17,7 @@ import torch
 from rawdiff_kernels import native, routes
 from rawdiff_kernels.testing import load_cases
 
-from benchmarks.kernels.measure import Measurement, Timing, copy, measure
+from benchmarks.kernels.measure import Measurement, Timing, copies, measure_in_turn
 
 CASES = Path(__file__).resolve().parents[2] / "tests" / "kernels" / "cases"
 
@@ -81,16 +81,18 @@ def _disagreements(op: str, device: torch.device) -> list[str]:
 
 def _report(measurement: Measurement, device: torch.device, options: argparse.Namespace) -> None:
     cost = measurement.cost
-    floor = copy(cost.bytes, device, options.seconds)
+    rows = dict(measurement.routes) | (dict(measurement.peers) if options.peers else {})
+    copying = copies(cost.bytes, device)
+    timings = measure_in_turn(copying | rows, device, options.seconds)
+    floor = min((timings[name] for name in copying), key=lambda timing: timing.median)
     title = f"{measurement.op}: {measurement.name}"
     if not options.json:
         print(f"\n{title}; {cost.bytes / 1e6:.0f} MB, {cost.operations / 1e6:.0f} Mflop; "
               f"copying as much: {floor.median * 1e3:.2f} ms, {floor.cpu * 1e3:.2f} of CPU, "
               f"{cost.bytes / floor.median / 1e9:.1f} GB/s")  # fmt: skip
         print(f"  {'':28s}{'ms':>9s}{'quartiles':>19s}{'cpu ms':>9s}{'x floor':>9s}{'of copy':>9s}")
-    rows = dict(measurement.routes) | (dict(measurement.peers) if options.peers else {})
-    for name, call in rows.items():
-        timing = measure(call, device, options.seconds)
+    for name in rows:
+        timing = timings[name]
         if options.json:
             print(json.dumps(_row(measurement, name, timing, floor)), flush=True)
         else:

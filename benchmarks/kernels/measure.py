@@ -45,34 +45,55 @@ class Timing:
     cpu: float
 
 
-def measure(call: Call, device: torch.device, seconds: float, least: int = 5) -> Timing:
-    """Time a call again and again for about `seconds`, after two calls that do not count."""
-    for _ in range(2):
+def measure_in_turn(
+    calls: Mapping[str, Call], device: torch.device, seconds: float, rounds: int = 8
+) -> dict[str, Timing]:
+    """Time calls turn by turn, about `seconds` for each, after two calls that do not count.
+
+    In turn, because the pace of a machine that others share changes within seconds: what is compared is then
+    timed at the same pace. Where a turn has room for several calls, its first does not count, which finds the
+    caches and the free memory as another call left them.
+    """
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in calls}
+    for call in calls.values():
         call()
+        call()
+    for _ in range(rounds):
+        for name, call in calls.items():
+            turn = _one_turn(call, device, seconds / rounds)
+            found[name] += turn[1:] if len(turn) > 1 else turn
+    timings = {}
+    for name, pairs in found.items():
+        wall, cpu = zip(*pairs, strict=True)
+        lower, median, upper = statistics.quantiles(wall, n=4)
+        timings[name] = Timing(median, lower, upper, statistics.median(cpu))
+    return timings
+
+
+def _one_turn(call: Call, device: torch.device, seconds: float) -> list[tuple[float, float]]:
+    """Wall and CPU seconds of each call until the time is over."""
+    found: list[tuple[float, float]] = []
     _wait(device)
-    wall, cpu = [], []
     end = time.perf_counter() + seconds
-    while len(wall) < least or (time.perf_counter() < end and len(wall) < 200):
+    while not found or time.perf_counter() < end:
         began, busy = time.perf_counter(), time.process_time()
         call()
         _wait(device)
-        wall.append(time.perf_counter() - began)
-        cpu.append(time.process_time() - busy)
-    lower, median, upper = statistics.quantiles(wall, n=4)
-    return Timing(median, lower, upper, statistics.median(cpu))
+        found.append((time.perf_counter() - began, time.process_time() - busy))
+    return found
 
 
-def copy(nbytes: int, device: torch.device, seconds: float) -> Timing:
+def copies(nbytes: int, device: torch.device) -> dict[str, Call]:
     """The floor for `nbytes` read and written: copying half of them, between buffers touched before.
 
-    On the CPU the faster of torch's copy and a memcpy on as many threads.
+    On the CPU by torch and by a memcpy on as many threads; the faster counts.
     """
     source = torch.ones(nbytes // 8, dtype=torch.float32, device=device)
     target = torch.zeros_like(source)
-    calls: list[Call] = [lambda: target.copy_(source)]
+    calls: dict[str, Call] = {"copy": lambda: target.copy_(source)}
     if device.type == "cpu":
-        calls.append(lambda: _threaded_memcpy(target, source))
-    return min((measure(call, device, seconds) for call in calls), key=lambda timing: timing.median)
+        calls["memcpy"] = lambda: _threaded_memcpy(target, source)
+    return calls
 
 
 def _threaded_memcpy(target: Tensor, source: Tensor) -> None:

@@ -88,7 +88,7 @@ def test_the_inverse_rises_everywhere_and_is_straight_in_the_dark(read_noise_e: 
     assert (light_e[1:] > light_e[:-1]).all()
     dark = z < 0.8 * float(z[int((light_e < 0).sum())])
     slope = (light_e[dark][1:] - light_e[dark][:-1]) / (z[dark][1:].square() - z[dark][:-1].square())
-    # Straight but for the bilinear table, whose cells are 1/64 wide.
+    # Straight but for the bilinear table, whose cells are 1/16 wide.
     assert float(slope.max() / slope.min()) < 1.05
 
 

@@ -14,6 +14,8 @@ namespace {
 
 constexpr int64_t kStripPixels = 16384;
 constexpr int64_t kPiece = 1024;  // pixels computed in the first-level cache, then written past it
+constexpr float kMiddle = 1.5f;   // of the table: v is a half at A = 1.5 c
+constexpr float kAlmostOne = 0.9999998f;  // keeps v = 1 within the last cell
 
 float not_below_zero(float value) { return value < 0.0f ? 0.0f : value; }
 
@@ -46,77 +48,72 @@ int32_t node_of(float position, float last) {
     return static_cast<int32_t>(position < last ? position : last);
 }
 
-// A row of H over v: for each cell the value at its left and what it grows by to its right.
-struct Row {
-    const float *pairs;
-    float cells;
-};
-
-// One gain and sigma.
+// One gain and sigma, everything in the unit of the gain. `pairs` are H's straight line in each of `cells` cells over
+// v: its value where the position is 0, and what it grows by from cell to cell.
 struct Inverse {
-    float gain, floor, offset;
-    Row row;
+    const float *pairs;
+    float cells, quarter, middle, reach, offset;
 
-    Inverse(float its_gain, float sigma, float rise, Row its_row) : gain(its_gain), row(its_row) {
+    Inverse(float gain, float sigma, float rise, const float *its_pairs, float its_cells)
+        : pairs(its_pairs), cells(its_cells), quarter(0.25f * gain) {
         const float read_noise = sigma / gain, read_variance = read_noise * read_noise;
         const float constant = constant_of(read_variance, rise);
-        floor = constant + read_variance;
-        offset = (0.25f - constant) - read_variance;
+        middle = gain * (kMiddle * (constant + read_variance));
+        reach = middle * (cells * kAlmostOne);
+        offset = gain * ((0.25f - constant) - read_variance);
     }
 
     void run(const float *__restrict z, float *__restrict out, int64_t begin, int64_t end) const {
         for (int64_t i = begin; i < end; ++i) {
             const float root = not_below_zero(z[i]);
-            const float square = 0.25f * root * root;
-            const float position = (floor / (floor + square)) * row.cells;
-            const int32_t j = node_of(position, row.cells - 1.0f);
-            const float small = row.pairs[2 * j] + (position - static_cast<float>(j)) * row.pairs[2 * j + 1];
-            out[i] = gain * ((square + offset) + small);
+            const float square = quarter * root * root;
+            const float position = reach / (middle + square);
+            const int32_t j = node_of(position, cells - 1.0f);
+            out[i] = (square + offset) + (pairs[2 * j] + position * pairs[2 * j + 1]);
         }
     }
 };
 
-#if defined(__AVX512F__)
+#if defined(__AVX2__)
 using rawdiff::kLanes;
 using rawdiff::Vector;
 using rawdiff::Whole;
 
-constexpr int64_t kCells = 64;  // that the registers hold
+constexpr int64_t kCells = 16;  // that the registers hold
 
-// A value for each cell in four registers: a look-up takes three instructions and no memory.
+// A value for each cell in registers: a look-up takes no memory, where a gather loads every value by itself.
 struct Lookup {
-    __m512 part[4];
+    Vector part[kCells / kLanes];
 
+    // Takes every second value.
     explicit Lookup(const float *values) {
-        alignas(64) float whole[kCells];
-        for (int64_t i = 0; i < kCells; ++i) whole[i] = values[2 * i];
-        for (int64_t i = 0; i < 4; ++i) part[i] = _mm512_load_ps(whole + kLanes * i);
+        for (int64_t i = 0; i < kCells; ++i) part[i / kLanes][i % kLanes] = values[2 * i];
     }
 
-    Vector at(__m512i node, __mmask16 upper) const {
-        const __m512 low = _mm512_permutex2var_ps(part[0], node, part[1]);
-        const __m512 high = _mm512_permutex2var_ps(part[2], node, part[3]);
-        return (Vector)_mm512_mask_blend_ps(upper, low, high);
+    Vector at(Whole node) const {
+#if defined(__AVX512F__)
+        return (Vector)_mm512_permutex2var_ps((__m512)part[0], (__m512i)node, (__m512)part[0]);
+#else
+        const __m256i place = (__m256i)node;
+        const __m256 low = _mm256_permutevar8x32_ps((__m256)part[0], place);
+        const __m256 high = _mm256_permutevar8x32_ps((__m256)part[1], place);
+        return (Vector)_mm256_blendv_ps(low, high, _mm256_castsi256_ps(_mm256_slli_epi32(place, 28)));
+#endif
     }
 };
 
-// The same as Inverse::run for a row of `kCells`.
+// The same as Inverse::run, past the caches, for a row of `kCells`.
 void run_lanes(const Inverse &inverse, const float *z, float *out, int64_t begin, int64_t end) {
-    const float floor = inverse.floor, cells = inverse.row.cells, last = cells - 1.0f;
-    const Lookup left(inverse.row.pairs), step(inverse.row.pairs + 1);
-    const __m512i half = _mm512_set1_epi32(kCells / 2);
+    const Lookup start(inverse.pairs), step(inverse.pairs + 1);
     const int64_t unaligned = -static_cast<int64_t>(reinterpret_cast<uintptr_t>(out + begin) / 4) & (kLanes - 1);
     int64_t i = std::min(begin + unaligned, end);
     inverse.run(z, out, begin, i);
     for (; i + kLanes <= end; i += kLanes) {
         const Vector value = rawdiff::load(z + i), root = value < 0.0f ? Vector{} : value;
-        const Vector square = 0.25f * root * root, position = (floor / (floor + square)) * cells;
-        const Vector place = position < last ? position : rawdiff::spread(last);
-        const Whole node = __builtin_convertvector(place, Whole);
-        const __mmask16 upper = _mm512_test_epi32_mask((__m512i)node, half);
-        const Vector past = position - __builtin_convertvector(node, Vector);
-        const Vector small = left.at((__m512i)node, upper) + past * step.at((__m512i)node, upper);
-        rawdiff::stream(out + i, inverse.gain * ((square + inverse.offset) + small));
+        const Vector square = inverse.quarter * root * root, position = inverse.reach / (inverse.middle + square);
+        const Whole node = __builtin_convertvector(position, Whole);  // of NaN: any, which then becomes NaN again
+        const Vector small = start.at(node) + position * step.at(node);
+        rawdiff::stream(out + i, (square + inverse.offset) + small);
     }
     inverse.run(z, out, i, end);
     rawdiff::end_stream();
@@ -124,8 +121,8 @@ void run_lanes(const Inverse &inverse, const float *z, float *out, int64_t begin
 #endif
 
 void inverse_run(const Inverse &inverse, const float *z, float *out, int64_t begin, int64_t end) {
-#if defined(__AVX512F__)
-    if (inverse.row.cells == static_cast<float>(kCells)) return run_lanes(inverse, z, out, begin, end);
+#if defined(__AVX2__)
+    if (inverse.cells == static_cast<float>(kCells)) return run_lanes(inverse, z, out, begin, end);
 #endif
     inverse.run(z, out, begin, end);
 }
@@ -140,12 +137,12 @@ void inverse_map_run(const float *__restrict z, float *__restrict out, const flo
         const float k = gain[GainMap ? i : 0];
         const float read_noise = sigma[SigmaMap ? i : 0] / k, read_variance = read_noise * read_noise;
         const float constant = constant_of(read_variance, rise), floor = constant + read_variance;
-        const float q = (0.375f / floor) * q_cells;
+        const float q = (0.375f / floor) * q_cells, middle = kMiddle * floor;
         const int32_t r = node_of(q, q_cells);
         const float weight = q - static_cast<float>(r);
         const float root = not_below_zero(z[i]);
         const float square = 0.25f * root * root;
-        const float position = (floor / (floor + square)) * v_cells;
+        const float position = (middle / (middle + square)) * v_cells;
         const int32_t j = node_of(position, v_cells);
         const int32_t cell = r * stride + j, below = cell + stride;
         const float left = table[cell] + weight * (table[below] - table[cell]);
@@ -205,9 +202,11 @@ RAWDIFF_EXPORT int anscombe_inverse(const float *z, float *out, int64_t planes, 
     const std::unique_ptr<float[]> pairs(new (std::nothrow) float[2 * count + 1]);
     if (!pairs) return 1;
     for (int64_t i = 0; i < count; ++i) {
-        const float *cell = table + i / v_cells * (v_cells + 2) + i % v_cells;
-        pairs[2 * i] = cell[0];
-        pairs[2 * i + 1] = cell[1] - cell[0];
+        const int64_t n = i / v_cells, j = i % v_cells;
+        const float *cell = table + n * (v_cells + 2) + j;
+        const float step = cell[1] - cell[0];
+        pairs[2 * i] = gain[n] * (cell[0] - static_cast<float>(j) * step);
+        pairs[2 * i + 1] = gain[n] * step;
     }
     with_flags(gain_map, sigma_map, [&](auto gains, auto sigmas) {
         constexpr bool G = decltype(gains)::value, S = decltype(sigmas)::value;
@@ -217,7 +216,7 @@ RAWDIFF_EXPORT int anscombe_inverse(const float *z, float *out, int64_t planes, 
                 inverse_map_run<G, S>(z + start, out + start, gain + (G ? start : n), sigma + (S ? start : n),
                                       its_rise, table, vs, qs, begin, end);
             else
-                inverse_run({gain[n], sigma[n], its_rise, {pairs.get() + 2 * n * v_cells, vs}}, z + start, out + start,
+                inverse_run({gain[n], sigma[n], its_rise, pairs.get() + 2 * n * v_cells, vs}, z + start, out + start,
                             begin, end);
         });
     });

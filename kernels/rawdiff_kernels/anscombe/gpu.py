@@ -78,7 +78,8 @@ def anscombe_inverse_kernel(
     data = tl.load(z + at, mask=inside, other=0.0)
     root = tl.where(data < 0.0, 0.0, data)
     square = 0.25 * root * root
-    position = tl.div_rn(floor + tl.zeros_like(square), floor + square) * V_CELLS
+    middle = 1.5 * floor  # table.MIDDLE
+    position = tl.div_rn(middle + tl.zeros_like(square), middle + square) * V_CELLS
     j = _node_of(position, V_CELLS)
     if Q_CELLS == 0:
         row = table + plane * (V_CELLS + 2)
@@ -119,7 +120,7 @@ def specimens() -> list[Specimen]:
     }
     plane = {"GAIN_MAP": False, "SIGMA_MAP": False, "BLOCK": 1024}
     maps = {"GAIN_MAP": True, "SIGMA_MAP": True, "BLOCK": 1024}
-    row, whole = {"V_CELLS": 64, "Q_CELLS": 0}, {"V_CELLS": 64, "Q_CELLS": 64}
+    row, whole = {"V_CELLS": 16, "Q_CELLS": 0}, {"V_CELLS": 16, "Q_CELLS": 64}
     return [
         Specimen("forward, per plane", anscombe_forward_kernel, data, plane),
         Specimen("forward, maps", anscombe_forward_kernel, data, maps),

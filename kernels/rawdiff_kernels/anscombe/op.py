@@ -56,7 +56,7 @@ def inverse(
     """Undo `forward` without bias: the linear value whose transform has the mean z.
 
     The exact unbiased inverse of Makitalo and Foi (IEEE TIP 2013), tabulated for every read noise instead of
-    their closed form, which is 3 % off at 1 electron where sigma is 1 electron: unbiased within 0.1 % from
+    their closed form, which is 3 % off at 1 electron where sigma is 1 electron: unbiased within 0.2 % from
     half an electron up. Below the mean of pure read noise, where no light has the mean z, it goes on as a
     straight line in z^2 with the slope it has there (`table`); negative z counts as 0.
 

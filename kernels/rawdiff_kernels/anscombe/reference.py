@@ -11,7 +11,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from rawdiff_kernels.anscombe.table import Q_CELLS, TURN, V_CELLS, correction
+from rawdiff_kernels.anscombe.table import MIDDLE, Q_CELLS, TURN, V_CELLS, correction
 
 
 def constant(read_variance: Tensor, rise: float) -> Tensor:
@@ -36,7 +36,8 @@ def inverse(z: Tensor, gain: Tensor, sigma: Tensor, rise: float) -> Tensor:
     row, row_weight = _cell((0.375 / floor) * Q_CELLS, Q_CELLS)
     root = z.clamp_min(0.0)
     square = 0.25 * root * root
-    column, column_weight = _cell((floor / (floor + square)) * V_CELLS, V_CELLS)
+    middle = MIDDLE * floor
+    column, column_weight = _cell((middle / (middle + square)) * V_CELLS, V_CELLS)
     left, right = (
         table[row, at] + row_weight * (table[row + 1, at] - table[row, at]) for at in (column, column + 1)
     )

@@ -4,7 +4,7 @@ In electrons, with p ~ Poisson(y), n ~ N(0, s^2), c = a + s^2 and f(z) = 2 sqrt(
 unbiased inverse I(D; s) is the light y whose mean E[f(p + n)] is D. The constant a is 3/8 as published, or
 3/8 + RISE s^2 / (TURN + s^2), which levels the variance. With A = D^2 / 4 the inverse is written as
 
-    I = A + 1/4 - a - s^2 + H(v, q),   v = c / (c + A),   q = (3/8) / c,
+    I = A + 1/4 - a - s^2 + H(v, q),   v = m c / (m c + A),   q = (3/8) / c,
 
 where H is small and smooth: it tends to c / (8 A^2) - (a - 3/8) / (4 A) for bright light (v -> 0) and to 0
 for large s (q -> 0). H is tabulated on v, q in [0, 1], which is every D >= 0 and every s, and interpolated
@@ -24,8 +24,11 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-V_CELLS = 64
+V_CELLS = 16
 Q_CELLS = 64
+MIDDLE = 1.5
+"""m, which says where v is a half. Sixteen values fit a CPU's registers, and are unbiased within 0.2 % from
+half an electron up."""
 
 RISE = 0.4375
 TURN = 1.75
@@ -64,25 +67,32 @@ def mean_of_transform(light_e: Tensor, read_noise_e: float) -> Tensor:
 
 @lru_cache(maxsize=2)
 def correction(rise: float) -> Tensor:
-    """H on the nodes of q and v: [Q_CELLS + 2, V_CELLS + 2] float64; the last row and column are repeated."""
+    """H on the nodes of q and v: [Q_CELLS + 2, V_CELLS + 2] float64; the last row and column are repeated.
+
+    Not H at the nodes but what makes straight lines as far below it there as above it midway.
+    """
     light = torch.linspace(0.0, math.sqrt(_BRIGHTEST_E), 1200, dtype=torch.float64).square()
     counts = torch.arange(math.ceil(_BRIGHTEST_E + 12.0 * math.sqrt(_BRIGHTEST_E)), dtype=torch.float64)
     chances = _poisson(light, counts)
-    rows = [torch.zeros(V_CELLS + 1, dtype=torch.float64)]
+    rows = [torch.zeros(2 * V_CELLS + 1, dtype=torch.float64)]
     rows += [_row(0.375 * Q_CELLS / node, rise, light, counts, chances) for node in range(1, Q_CELLS + 1)]
-    table = torch.stack(rows)
+    exact = torch.stack(rows)
+    table, midway = exact[:, ::2].clone(), exact[:, 1::2]
+    quarter = (0.5 * (table[:, :-1] + table[:, 1:]) - midway) / 4.0
+    table[:, :-1] -= quarter
+    table[:, 1:] -= quarter
     table = torch.cat((table, table[-1:]), dim=0)
     return torch.cat((table, table[:, -1:]), dim=1)
 
 
 def _row(c: float, rise: float, light: Tensor, counts: Tensor, chances: Tensor) -> Tensor:
-    """H on the nodes of v for one c = a + s^2."""
+    """H on the nodes of v, and midway between them, for one c = a + s^2."""
     variance = _read_variance(c, rise)
     offset = c - 0.25
     means = mean_of_root(counts + c, math.sqrt(variance))
     squares = (chances * means).sum(-1).square() / 4.0
-    v = torch.arange(V_CELLS + 1, dtype=torch.float64) / V_CELLS
-    wanted = c * (1.0 - v) / v.clamp_min(1e-300)
+    v = torch.arange(2 * V_CELLS + 1, dtype=torch.float64) / (2 * V_CELLS)
+    wanted = MIDDLE * c * (1.0 - v) / v.clamp_min(1e-300)
     exact = _interpolate(wanted, squares, light - (squares - offset))
     bright = c / (8.0 * wanted.square()) - (c - variance - 0.375) / (4.0 * wanted)
     row = torch.where(wanted > _ASYMPTOTIC_E, bright, exact)

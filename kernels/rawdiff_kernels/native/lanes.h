@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 
 #if defined(__SSE__)
 #include <immintrin.h>
@@ -25,6 +26,14 @@ inline int64_t whole_lanes(int64_t count) { return (count + kLanes - 1) / kLanes
 inline Vector spread(float value) { return value - Vector{}; }
 
 inline Vector load(const float *from) { return *reinterpret_cast<const Vector *>(from); }
+
+// Only `count` of the values where that is less than a vector; zeros for the rest.
+inline Vector load(const float *from, int64_t count) {
+    if (count >= kLanes) return load(from);
+    Vector value = {};
+    std::memcpy(&value, from, count * sizeof(float));
+    return value;
+}
 
 inline void store(float *to, Vector value) { *reinterpret_cast<Vector *>(to) = value; }
 

@@ -1,7 +1,7 @@
 // The quadruple prior in one pass: blocks of a frame whose rows stay in a core's caches.
 //
 // A block's rows go through the colour model and the filters along the row into a ring of rows; each output row
-// is the filters down the ring, then the invariants, from registers to memory. Halos are computed again by the
+// is the filters down the ring, then the invariants, and goes to memory piece by piece. Halos are computed again by the
 // neighbouring block.
 #include <algorithm>
 #include <atomic>
@@ -20,8 +20,11 @@ using rawdiff::load;
 using rawdiff::spread;
 using rawdiff::store;
 using rawdiff::Vector;
+using rawdiff::Whole;
 
-constexpr int64_t kBlockColumns = 256;
+constexpr int64_t kMostColumns = 1024;  // of a block: a page of each plane, whose address is looked up once a row
+constexpr int64_t kLeastColumns = 256;
+constexpr int64_t kPiece = 128;  // columns whose results go out together: a plane's lines whole, one after the other
 constexpr int64_t kLine = 64 / sizeof(float);  // of the cache, in floats
 constexpr int64_t kMostRadius = 63;
 constexpr int64_t kPlanes = 4;  // E smooth, E derivative along the row, E_l smooth, E_ll smooth
@@ -140,47 +143,24 @@ class Block {
             above[k] = ring(y - k);
         }
         const float *red = rgb_ + y * call_.width + left_;
-        float *out = out_ + y * call_.width + left_;
-        bool aligned = true;
-        for (int64_t i = 0; i < 6; ++i) aligned = aligned && rawdiff::is_aligned(out + i * size_);
         // The row that enters next but one: each row begins a new page, where no prefetcher goes by itself.
         const float *coming = red + std::min(radius() + 1, call_.height - 1 - y) * call_.width;
-        const int64_t whole = columns_ / kLanes * kLanes;
-        if (aligned) finish_lanes<true>(below, above, red, coming, out, whole);
-        else finish_lanes<false>(below, above, red, coming, out, whole);
-        if (whole < columns_) finish_rest(below, above, red + whole, out + whole, whole);
-    }
-
-    template <bool kStream>
-    void finish_lanes(const float *const *below, const float *const *above, const float *red,
-                      const float *coming, float *out, int64_t whole) const {
-        for (int64_t x = 0; x < whole; x += kLanes) {
-            for (int64_t i = 0; i < 3; ++i) __builtin_prefetch(coming + i * size_ + x);
-            const Features found = features(below, above, x, red + x, size_);
-            for (int64_t i = 0; i < 6; ++i) {
-                float *to = out + i * size_ + x;
-                if (kStream) rawdiff::stream(to, found.plane[i]);
-                else store(to, found.plane[i]);
+        float *out = out_ + y * call_.width + left_;
+        alignas(64) float piece[6][kPiece];
+        for (int64_t begin = 0; begin < columns_; begin += kPiece) {
+            const int64_t end = std::min(begin + kPiece, columns_);
+            for (int64_t x = begin; x < end; x += kLanes) {
+                for (int64_t i = 0; i < 3; ++i) __builtin_prefetch(coming + i * size_ + x);
+                const Features found = features(below, above, x, red + x, columns_ - x);
+                for (int64_t i = 0; i < 6; ++i) store(piece[i] + x - begin, found.plane[i]);
             }
+            for (int64_t i = 0; i < 6; ++i) rawdiff::stream(out + i * size_ + begin, piece[i], end - begin);
         }
     }
 
-    // The columns that do not fill a vector; `red` and `out` are the first of them.
-    void finish_rest(const float *const *below, const float *const *above, const float *red, float *out,
-                     int64_t whole) const {
-        const size_t bytes = (columns_ - whole) * sizeof(float);
-        float colors[3 * kLanes] = {}, lane[kLanes];
-        for (int64_t i = 0; i < 3; ++i) std::memcpy(colors + i * kLanes, red + i * size_, bytes);
-        const Features found = features(below, above, whole, colors, kLanes);
-        for (int64_t i = 0; i < 6; ++i) {
-            store(lane, found.plane[i]);
-            std::memcpy(out + i * size_, lane, bytes);
-        }
-    }
-
-    // The filters down the ring at column x, and what follows; the colours lie `apart` floats from each other.
+    // The filters down the ring at column x, and what follows; `count` columns are left in the row.
     Features features(const float *const *below, const float *const *above, int64_t x, const float *red,
-                      int64_t apart) const {
+                      int64_t count) const {
         const int64_t x1 = x + pitch_, x2 = x1 + pitch_, x3 = x2 + pitch_;
         const float *middle = below[0];
         Vector level = bell_[0] * load(middle + x), down = {}, across = bell_[0] * load(middle + x1);
@@ -196,7 +176,7 @@ class Block {
         }
         Features found;
         invariants(level, down, across, first, second, found);
-        order(load(red), load(red + apart), load(red + 2 * apart), found);
+        order(load(red, count), load(red + size_, count), load(red + 2 * size_, count), found);
         return found;
     }
 
@@ -211,19 +191,18 @@ class Block {
         } else {
             found.plane[0] = rawdiff::angle(first, second);
             found.plane[1] = rawdiff::natural_log(power / below + call_.floor);
-            found.plane[5] = rawdiff::acute_angle(down * down + across * across, below);
+            found.plane[5] = rawdiff::acute_angle_above(down * down + across * across, below);
         }
     }
 
     // Half the sum of the signs of a colour's difference from the two others is its rank.
     static void order(Vector red, Vector green, Vector blue, Features &found) {
-        const auto half_sign = [](Vector a, Vector b) {
-            return a > b ? spread(0.5f) : (a < b ? spread(-0.5f) : Vector{});
-        };
-        const Vector rg = half_sign(red, green), gb = half_sign(green, blue), rb = half_sign(red, blue);
-        found.plane[2] = rg + rb;
-        found.plane[3] = gb - rg;
-        found.plane[4] = 0.0f - (rb + gb);
+        const auto sign = [](Vector a, Vector b) { return (a < b) - (a > b); };
+        const auto halve = [](Whole twice) { return 0.5f * __builtin_convertvector(twice, Vector); };
+        const Whole rg = sign(red, green), gb = sign(green, blue), rb = sign(red, blue);
+        found.plane[2] = halve(rg + rb);
+        found.plane[3] = halve(gb - rg);
+        found.plane[4] = halve(-rb - gb);
     }
 
     const Call &call_;
@@ -250,6 +229,12 @@ void run_block(const Call &call, int64_t image, int64_t left, int64_t columns, i
     run(call, image, left, columns, radius, begin, end);
 }
 
+// As many as a ring that stays in the second-level cache allows.
+int64_t block_columns(int64_t most_taps) {
+    const int64_t fit = rawdiff::kCacheBytes / ((2 * most_taps - 1) * kPlanes * static_cast<int64_t>(sizeof(float)));
+    return std::clamp(fit / kLeastColumns * kLeastColumns, kLeastColumns, kMostColumns);
+}
+
 }  // namespace
 
 // rgb [batch, 3, height, width] to out [batch, 6, height, width]; taps [batch, 2, most_taps] are the right
@@ -259,15 +244,15 @@ RAWDIFF_EXPORT int quadprior_f32(const float *rgb, const float *matrix, const fl
                                  double eps, double floor, int64_t reflect, int64_t published, int64_t threads) {
     const Call call{rgb, matrix, taps, out, height, width, most_taps, static_cast<float>(eps),
                     static_cast<float>(floor), reflect != 0, published != 0};
-    const int64_t across = (width + kBlockColumns - 1) / kBlockColumns;
+    const int64_t block = block_columns(most_taps), across = (width + block - 1) / block;
     // Tall enough that the halo, computed twice, costs little.
     const int64_t rows = 32 * most_taps, down = (height + rows - 1) / rows;
     std::atomic<int> status{0};
     rawdiff::for_strips(batch * down * across, 1, threads, [&](int64_t unit, int64_t) {
         const int64_t image = unit / (down * across), row = unit / across % down, column = unit % across;
-        const int64_t left = column * kBlockColumns, top = row * rows;
+        const int64_t left = column * block, top = row * rows;
         try {
-            run_block(call, image, left, std::min(kBlockColumns, width - left), radii[image], top,
+            run_block(call, image, left, std::min(block, width - left), radii[image], top,
                       std::min(top + rows, height));
         } catch (const std::bad_alloc &) {
             status.store(1);
