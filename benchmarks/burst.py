@@ -2,17 +2,21 @@
 
     python -m benchmarks.burst [--megapixels 12] [--frames 8] [--recipe NAME] [--runs 3] [--json FILE]
     python -m benchmarks.burst --megapixels 1.5 3 6 --frames 2 4 8 --plot FILE.svg
+    python -m benchmarks.burst --stages
 
 Whole commands are measured from outside, start-up and decoding children included. Frames are shifted by a few
-pixels against one another. The plot shows CPU seconds against frames times megapixels, which is a line where
-cost is linear in both.
+pixels against one another. `--stages` tells what aligning and merging take of each further frame. The plot
+shows CPU seconds against frames times megapixels, which is a line where cost is linear in both.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -42,6 +46,15 @@ def measure(paths: list[Path], megapixels: float, recipe: str, runs: int) -> dic
     return {"megapixels": megapixels, "frames": len(paths), "recipe": recipe, **median}
 
 
+def measure_stages(paths: list[Path]) -> dict[str, float]:
+    """CPU seconds per megapixel of a further frame, by stage, in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.burst_stages", *map(str, paths)]
+    surroundings = {"OMP_WAIT_POLICY": "PASSIVE"} | os.environ
+    done = subprocess.run(command, env=surroundings, check=True, capture_output=True, text=True)
+    found: dict[str, float] = json.loads(done.stdout)
+    return found
+
+
 def plot(rows: list[dict[str, Any]], path: Path) -> None:
     """Draw CPU seconds against frames times megapixels, one colour a size."""
     sizes = sorted({row["megapixels"] for row in rows})
@@ -62,6 +75,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, nargs="+", default=[8])
     parser.add_argument("--recipe", default="auto")
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--stages", action="store_true")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--plot", type=Path)
     options = parser.parse_args()
@@ -78,6 +92,11 @@ def main() -> None:
                     f" {row['peak_mb']:8.0f}",
                     flush=True,
                 )
+            if options.stages:
+                found = measure_stages(paths)
+                rows[-1] |= found
+                words = ", ".join(f"{stage} {seconds:.3f}" for stage, seconds in found.items())
+                print(f"{size:5.1f}  a further frame, CPU s/MP: {words}", flush=True)
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1) + "\n")
     if options.plot:
