@@ -195,7 +195,7 @@ struct Comparison {
 };
 
 // Rows per strip: enough that computing the rows around it again costs little.
-int64_t window_strip(int64_t radius) { return std::max<int64_t>(8 * radius, 16); }
+int64_t window_strip(int64_t radius) { return std::max<int64_t>(8 * radius, 48); }
 
 }  // namespace
 
