@@ -43,6 +43,6 @@ def _mirrored(cells: int, margin: int, parity: int) -> Tensor:
     """For each cell of the extended side the one it shows; `parity` is the plane's place in a cell."""
     last = 2 * cells - 1
     place = (2 * torch.arange(-margin, cells + margin) + parity).abs()
-    if cells <= margin:  # mirrored again and again; graphs for export cannot take the remainder by a free size
+    if cells <= margin:  # mirrored again and again; exported graphs take no remainder by a free size
         place = place % (2 * last)
     return (last - (last - place).abs()) // 2
