@@ -12,10 +12,9 @@ from dataclasses import dataclass
 
 import torch
 from rawdiff_kernels import merge as merge_kernel
-from scipy.ndimage import distance_transform_edt
+from scipy.ndimage import distance_transform_edt, maximum_filter
 from scipy.special import chdtri
 from torch import Tensor
-from torch.nn.functional import pad
 
 from rawdiff.burst.align import CLIP, STRIDE, TILE
 from rawdiff.burst.motion import fixed_sum
@@ -167,8 +166,9 @@ class Merge:
             frame.exposure,
             _WIDE_RADIUS,
         )
+        alarm = shift * _PLANES > float(chdtri(_PLANES, WIDE_FALSE_ALARM))
         # Half a window around: an object's edge is as wrong as its middle.
-        return _spread_by(shift * _PLANES > float(chdtri(_PLANES, WIDE_FALSE_ALARM)), _AROUND)
+        return torch.from_numpy(maximum_filter(alarm.numpy(), 2 * _AROUND + 1, mode="constant"))
 
     def left_out(self) -> Tensor:
         """Share of the other frames' light that was not trusted, `[h, w]` from 0 to 1."""
@@ -196,16 +196,6 @@ def _begin(first: Tensor, exposure: float, warped: Tensor, share: Tensor, sums: 
     own = exposure * warped, torch.full_like(share, exposure), exposure * share
     for whole, part in zip(sums, own, strict=True):
         whole.copy_(torch.where(first, part, whole))
-
-
-def _spread_by(marked: Tensor, cells: int) -> Tensor:
-    """What has a marked cell within so many rows and columns."""
-    for dim, margin in ((-1, (cells, cells)), (-2, (0, 0, cells, cells))):
-        extent, wide = marked.shape[dim], pad(marked, margin)
-        marked = wide.narrow(dim, 0, extent)
-        for offset in range(1, 2 * cells + 1):
-            marked = marked | wide.narrow(dim, offset, extent)
-    return marked
 
 
 def _choose_taps(reference: Light) -> merge_kernel.Taps:

@@ -26,14 +26,6 @@ inline Vector acute_angle(Vector over, Vector under) {
     return steep ? 1.57079637f - angle : angle;
 }
 
-// The same where `under` is above 0.
-inline Vector acute_angle_above(Vector over, Vector under) {
-    const Whole steep = over > under;
-    const Vector large = steep ? over : under, small = steep ? under : over;
-    const Vector angle = atan_unit(small / large);
-    return steep ? 1.57079637f - angle : angle;
-}
-
 // atan(over / under) for any signs; 0 where both are 0.
 inline Vector angle(Vector over, Vector under) {
     const auto magnitude = [](Vector x) { return (Vector)((Whole)x & 0x7FFFFFFF); };

@@ -5,7 +5,6 @@
 // neighbouring block.
 #include <algorithm>
 #include <atomic>
-#include <cstring>
 #include <memory>
 #include <type_traits>
 
@@ -191,7 +190,7 @@ class Block {
         } else {
             found.plane[0] = rawdiff::angle(first, second);
             found.plane[1] = rawdiff::natural_log(power / below + call_.floor);
-            found.plane[5] = rawdiff::acute_angle_above(down * down + across * across, below);
+            found.plane[5] = rawdiff::acute_angle(down * down + across * across, below);
         }
     }
 
